@@ -1,0 +1,5 @@
+//! Health and waiting.
+
+codes! {
+    DEADLINE = 701, "not healthy within its deadline";
+}

@@ -1,0 +1,81 @@
+//! The rendered objects of a site, by component, with their digests.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    digest::Digest,
+    format::{
+        blueprint::{HazardRule, HealthRule},
+        site::{ComponentPolicy, IgnoreRule, SitePolicy, Tombstone},
+    },
+    name::{BlueprintName, ComponentName, SiteName},
+    object::{Object, ObjectId},
+    revision::Revision,
+};
+
+/// What the cluster should hold.
+#[derive(Clone, Debug)]
+pub struct Desired {
+    /// The site.
+    pub site: SiteName,
+    /// What it was rendered from.
+    pub revision: Revision,
+    /// The site's rules for changes.
+    pub policy: SitePolicy,
+    /// The site's tombstones.
+    pub tombstones: Vec<Tombstone>,
+    /// The components, in the order of the site file.
+    pub components: Vec<DesiredComponent>,
+    /// The digest of all objects, rules, policies and tombstones.
+    pub digest: Digest,
+}
+
+/// The rendered objects of one component and the rules that its blueprint brings.
+#[derive(Clone, Debug)]
+pub struct DesiredComponent {
+    /// The name.
+    pub name: ComponentName,
+    /// The blueprint's name.
+    pub blueprint: BlueprintName,
+    /// The blueprint's version.
+    pub version: semver::Version,
+    /// Components that must be healthy first: `dependsOn` and what `requires` resolved to.
+    pub depends_on: Vec<ComponentName>,
+    /// The objects, in order of identity, each once in the whole site.
+    pub objects: Vec<DesiredObject>,
+    /// When objects count as healthy.
+    pub health: Vec<HealthRule>,
+    /// What changes do to running work.
+    pub hazards: Vec<HazardRule>,
+    /// Fields that another controller may own: the blueprint's and the component's own.
+    pub ignore: Vec<IgnoreRule>,
+    /// The component's rules for changes.
+    pub policy: ComponentPolicy,
+}
+
+/// One rendered object.
+#[derive(Clone, Debug)]
+pub struct DesiredObject {
+    /// The object as it is to be applied, labels of ownership included.
+    pub object: Object,
+    /// Where it was declared, for people: `templates/queues.yaml.j2`, `chart kueue: templates/deployment.yaml`.
+    pub origin: String,
+    /// The digest of the body.
+    pub digest: Digest,
+}
+
+impl Desired {
+    /// Returns every object with its component, in the order of the site file.
+    pub fn objects(&self) -> impl Iterator<Item = (&DesiredComponent, &DesiredObject)> {
+        self.components
+            .iter()
+            .flat_map(|component| component.objects.iter().map(move |object| (component, object)))
+    }
+
+    /// Returns every object by identity.
+    pub fn by_id(&self) -> BTreeMap<&ObjectId, (&DesiredComponent, &DesiredObject)> {
+        self.objects()
+            .map(|(component, object)| (object.object.id(), (component, object)))
+            .collect()
+    }
+}

@@ -1,0 +1,65 @@
+//! The JSON Schemas (2020-12) of all formats, generated from the Rust types.
+//!
+//! The files in `schema/` are these values; a test holds them equal. They serve editors
+//! (completion by `yaml-language-server`) and this program's own checks alike.
+
+use schemars::{JsonSchema, Schema, generate::SchemaSettings, transform::RecursiveTransform};
+use serde_json::{Value, json};
+
+use super::{blueprint::Blueprint, lock::Lock, site::Site};
+use crate::plan::{DriftReport, Plan};
+
+/// Where the schemas are found by their `$id`.
+const BASE: &str = "https://sitewright.dev/schema/";
+
+/// Returns every schema with the name of its file in `schema/`.
+pub fn all() -> Vec<(&'static str, Value)> {
+    vec![
+        ("site.schema.json", site()),
+        ("blueprint.schema.json", blueprint()),
+        ("lock.schema.json", lock()),
+        ("plan.schema.json", of::<Plan>("plan.schema.json", SchemaSettings::for_serialize)),
+        (
+            "drift.schema.json",
+            of::<DriftReport>("drift.schema.json", SchemaSettings::for_serialize),
+        ),
+    ]
+}
+
+/// Returns the schema of `site.yaml`.
+pub fn site() -> Value {
+    of::<Site>("site.schema.json", SchemaSettings::for_deserialize)
+}
+
+/// Returns the schema of `blueprint.yaml`.
+pub fn blueprint() -> Value {
+    of::<Blueprint>("blueprint.schema.json", SchemaSettings::for_deserialize)
+}
+
+/// Returns the schema of `site.lock`.
+pub fn lock() -> Value {
+    of::<Lock>("lock.schema.json", SchemaSettings::for_deserialize)
+}
+
+/// Returns the schema of `T` as it is written, for the file `file` of `schema/`.
+pub fn written<T: JsonSchema>(file: &str) -> Value {
+    of::<T>(file, SchemaSettings::for_serialize)
+}
+
+/// Generates the schema of `T` as it is read or as it is written.
+fn of<T: JsonSchema>(file: &str, contract: fn(SchemaSettings) -> SchemaSettings) -> Value {
+    let settings = SchemaSettings::draft2020_12().with_transform(RecursiveTransform(without_links));
+    let generator = contract(settings).into_generator();
+    let mut schema = generator.into_root_schema_for::<T>().to_value();
+    if let Some(map) = schema.as_object_mut() {
+        map.insert("$id".to_owned(), json!(format!("{BASE}{file}")));
+    }
+    schema
+}
+
+/// Takes rustdoc's links out of a description: [`x`] becomes `x`.
+fn without_links(schema: &mut Schema) {
+    if let Some(Value::String(text)) = schema.get_mut("description") {
+        *text = text.replace("[`", "`").replace("`]", "`");
+    }
+}

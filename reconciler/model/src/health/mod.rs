@@ -1,0 +1,218 @@
+//! Whether a live object has become what was asked for.
+//!
+//! Comes in: a live object and the blueprint's [`HealthRule`]s.
+//! Goes out: a [`Health`]. Never: asks the cluster; further objects that a verdict needs are arguments.
+//!
+//! A rule of the blueprint decides where there is one for the kind; else the built-in rules of
+//! kstatus do. An object under deletion, or one whose controller has not seen its newest
+//! generation, is never healthy, whatever its status says.
+
+mod kinds;
+mod rule;
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use rule::{RuleError, Rules};
+
+use crate::format::blueprint::HealthRule;
+
+/// How long to wait for an object whose rule names no deadline.
+pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(5 * 60);
+
+/// Whether a live object has become what was asked for; the words are kstatus's
+/// (sigs.k8s.io/cli-utils `pkg/kstatus`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", tag = "is")]
+pub enum Health {
+    /// It is as asked for.
+    Current,
+    /// It is on its way.
+    InProgress {
+        /// What it waits for.
+        why: String,
+    },
+    /// It failed and will not get there by waiting.
+    Failed {
+        /// Why.
+        why: String,
+    },
+    /// It is being deleted.
+    Terminating {
+        /// Which finalizers hold it.
+        why: String,
+    },
+    /// It is not there.
+    Missing,
+    /// Nothing can be said.
+    Unknown {
+        /// Why.
+        why: String,
+    },
+}
+
+impl Health {
+    /// Returns whether the object is as asked for.
+    pub fn is_current(&self) -> bool {
+        matches!(self, Self::Current)
+    }
+
+    /// Returns the reason, where there is one.
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Self::Current | Self::Missing => None,
+            Self::InProgress { why }
+            | Self::Failed { why }
+            | Self::Terminating { why }
+            | Self::Unknown { why } => Some(why),
+        }
+    }
+
+    fn in_progress(why: impl Into<String>) -> Self {
+        Self::InProgress { why: why.into() }
+    }
+
+    fn failed(why: impl Into<String>) -> Self {
+        Self::Failed { why: why.into() }
+    }
+}
+
+/// Returns the health of `live` (the whole body, status included) under `rules`.
+pub fn assess(live: &Value, rules: &Rules) -> Health {
+    if let Some(health) = deletion(live) {
+        return health;
+    }
+    if let Some(health) = unseen_generation(live) {
+        return health;
+    }
+    rules.assess(live).unwrap_or_else(|| kinds::assess(live))
+}
+
+/// Returns how long to wait for `live` to become healthy.
+pub fn deadline(live: &Value, rules: &[HealthRule]) -> Duration {
+    rules
+        .iter()
+        .find(|rule| rule::fits(rule, live))
+        .and_then(|rule| rule.deadline.as_deref())
+        .map_or(DEFAULT_DEADLINE, |text| parse_duration(text).unwrap_or(DEFAULT_DEADLINE))
+}
+
+/// Reads a duration such as `90s`, `20m` or `1h30m`; none for anything else or anything negative.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    text.parse::<jiff::SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok())
+}
+
+fn deletion(live: &Value) -> Option<Health> {
+    let since = live.pointer("/metadata/deletionTimestamp")?.as_str().unwrap_or_default();
+    let finalizers: Vec<&str> = live
+        .pointer("/metadata/finalizers")
+        .and_then(Value::as_array)
+        .map(|list| list.iter().filter_map(Value::as_str).collect())
+        .unwrap_or_default();
+    let why = if finalizers.is_empty() {
+        format!("is being deleted since {since}")
+    } else {
+        format!("is being deleted since {since}; held by finalizer {}", finalizers.join(", "))
+    };
+    Some(Health::Terminating { why })
+}
+
+/// A status that speaks of an older generation says nothing about the present one.
+fn unseen_generation(live: &Value) -> Option<Health> {
+    let generation = live.pointer("/metadata/generation")?.as_i64()?;
+    let observed = live.pointer("/status/observedGeneration")?.as_i64()?;
+    (observed < generation).then(|| {
+        Health::in_progress(format!(
+            "its controller has seen generation {observed} of {generation}"
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn rules(list: &[(&str, &str)]) -> Rules {
+        let list: Vec<_> = list
+            .iter()
+            .map(|(kind, ready)| {
+                serde_json::from_value(json!({ "kind": kind, "ready": ready })).unwrap()
+            })
+            .collect();
+        Rules::compile(&list).unwrap()
+    }
+
+    const ACTIVE: &str = "status.conditions.exists(c, c.type == 'Active' && c.status == 'True')";
+
+    #[test]
+    fn a_rule_decides_for_its_kind() {
+        let rules = rules(&[("ClusterQueue.kueue.x-k8s.io", ACTIVE)]);
+        let queue = |status: Value| {
+            json!({ "apiVersion": "kueue.x-k8s.io/v1beta2", "kind": "ClusterQueue",
+                    "metadata": { "name": "q", "generation": 1 }, "status": status })
+        };
+        let active = json!({ "conditions": [{ "type": "Active", "status": "True" }] });
+        let stopped = json!({ "conditions": [
+            { "type": "Active", "status": "False", "reason": "FlavorNotFound", "message": "flavor a100 is missing" }
+        ] });
+        assert_eq!(assess(&queue(active), &rules), Health::Current);
+        let Health::InProgress { why } = assess(&queue(stopped), &rules) else {
+            panic!("not in progress")
+        };
+        assert_eq!(why, "Active is False: FlavorNotFound: flavor a100 is missing");
+        assert_eq!(
+            assess(&queue(json!({})), &rules),
+            Health::in_progress("its controller has not reported a status yet")
+        );
+    }
+
+    #[test]
+    fn an_old_generation_is_never_healthy() {
+        let rules = rules(&[("ClusterQueue", ACTIVE)]);
+        let live = json!({ "apiVersion": "kueue.x-k8s.io/v1beta2", "kind": "ClusterQueue",
+            "metadata": { "name": "q", "generation": 2 },
+            "status": { "observedGeneration": 1, "conditions": [{ "type": "Active", "status": "True" }] } });
+        assert_eq!(
+            assess(&live, &rules),
+            Health::in_progress("its controller has seen generation 1 of 2")
+        );
+    }
+
+    #[test]
+    fn deletion_names_the_finalizers() {
+        let live = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "c",
+            "deletionTimestamp": "2026-11-22T10:00:00Z", "finalizers": ["example.org/hold"] } });
+        let Health::Terminating { why } = assess(&live, &Rules::default()) else {
+            panic!("not terminating")
+        };
+        assert!(why.ends_with("held by finalizer example.org/hold"));
+    }
+
+    #[test]
+    fn whole_numbers_compare_as_cel_integers() {
+        let rules = rules(&[(
+            "Thing",
+            "status.ready == 3 && status.ready >= spec.wanted && status.ready > -1",
+        )]);
+        let live = json!({ "apiVersion": "x.io/v1", "kind": "Thing", "metadata": { "name": "t" },
+            "spec": { "wanted": 3 }, "status": { "ready": 3 } });
+        assert_eq!(assess(&live, &rules), Health::Current);
+    }
+
+    #[test]
+    fn a_rule_that_does_not_compile_is_reported() {
+        let rule = serde_json::from_value(json!({ "kind": "X", "ready": "status.(" })).unwrap();
+        assert!(Rules::compile(&[rule]).is_err());
+    }
+
+    #[test]
+    fn durations() {
+        assert_eq!(parse_duration("20m"), Some(Duration::from_secs(1200)));
+        assert_eq!(parse_duration("-1s"), None);
+        assert_eq!(parse_duration("soon"), None);
+    }
+}

@@ -1,0 +1,7 @@
+//! The planner against a cluster in memory.
+
+pub(crate) mod world;
+
+mod actions;
+mod guards;
+mod laws;

@@ -1,0 +1,191 @@
+//! Putting the components of a site together: scopes across components, one owner for each object, the digest.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{RenderedComponent, Scope, declare};
+use crate::{
+    code,
+    desired::{Desired, DesiredComponent, DesiredObject},
+    diagnostic::{Diagnostic, Diagnostics},
+    digest::Digest,
+    format::{
+        blueprint::Blueprint,
+        site::{Component, SitePolicy, Tombstone},
+    },
+    name::{ComponentName, SiteName},
+    object::{GroupKind, Object, ObjectId},
+    revision::Revision,
+};
+
+/// What a site says beside its components.
+#[derive(Clone, Debug)]
+pub struct SiteParts {
+    /// The site.
+    pub site: SiteName,
+    /// What it is rendered from.
+    pub revision: Revision,
+    /// The site's rules for changes.
+    pub policy: SitePolicy,
+    /// The site's tombstones.
+    pub tombstones: Vec<Tombstone>,
+}
+
+/// Collects the rules of a component and of its blueprint; its objects come later.
+pub fn without_objects(
+    component: &Component,
+    blueprint: &Blueprint,
+    depends_on: Vec<ComponentName>,
+) -> DesiredComponent {
+    let spec = &blueprint.spec;
+    DesiredComponent {
+        name: component.name.clone(),
+        blueprint: blueprint.metadata.name.clone(),
+        version: blueprint.metadata.version.clone(),
+        depends_on,
+        objects: Vec::new(),
+        health: spec.health.clone(),
+        hazards: spec.hazards.clone(),
+        ignore: spec.ignore.iter().chain(&component.policy.ignore).cloned().collect(),
+        policy: component.policy.clone(),
+    }
+}
+
+/// Puts a site together.
+///
+/// # Errors
+/// Every object that is declared twice, with both places, and every object that names no namespace.
+pub fn assemble(
+    parts: SiteParts,
+    components: Vec<(DesiredComponent, RenderedComponent)>,
+) -> Result<Desired, Diagnostics> {
+    let scopes: HashMap<GroupKind, Scope> =
+        components.iter().flat_map(|(_, rendered)| rendered.scopes.iter().cloned()).collect();
+    let mut mistakes = Diagnostics::default();
+    let mut desired = Vec::with_capacity(components.len());
+    for (mut component, rendered) in components {
+        let name = component.name.clone();
+        component.objects = close(&name, rendered, &scopes, &mut mistakes);
+        desired.push(component);
+    }
+    mistakes.extend(duplicates(&desired));
+    if mistakes.has_errors() {
+        return Err(mistakes);
+    }
+    let digest = digest(&parts, &desired);
+    let SiteParts { site, revision, policy, tombstones } = parts;
+    Ok(Desired { site, revision, policy, tombstones, components: desired, digest })
+}
+
+/// Decides about the objects whose scope only the whole site tells.
+fn close(
+    component: &ComponentName,
+    rendered: RenderedComponent,
+    scopes: &HashMap<GroupKind, Scope>,
+    mistakes: &mut Diagnostics,
+) -> Vec<DesiredObject> {
+    let RenderedComponent { mut objects, open, .. } = rendered;
+    let mut moved = false;
+    for open in open {
+        let Some(slot) = objects.get_mut(open.index) else { continue };
+        let id = slot.object.id();
+        let known = scopes.get(&id.kind).copied();
+        // A kind that nothing in the site defines is taken to live in namespaces where its source has one.
+        let scope = known.unwrap_or(Scope::Namespaced);
+        let in_place = match scope {
+            Scope::Cluster => id.namespace.is_none(),
+            Scope::Namespaced => id.namespace.is_some() || open.namespace.is_none(),
+        };
+        if !in_place {
+            *slot = move_object(slot, open.namespace.as_deref(), scope);
+            moved = true;
+        }
+        if known == Some(Scope::Namespaced) && slot.object.id().namespace.is_none() {
+            mistakes.push(declare::no_namespace(&slot.object).component(component));
+        }
+    }
+    if moved {
+        objects.sort_by(|a, b| a.object.id().cmp(b.object.id()));
+    }
+    objects
+}
+
+fn move_object(object: &DesiredObject, namespace: Option<&str>, scope: Scope) -> DesiredObject {
+    let sensitive = object.object.sensitive().iter().cloned();
+    let mut body = object.object.expose().clone();
+    declare::set_namespace(&mut body, namespace, scope);
+    let moved = Object::new(body).expect("only the namespace of an object changed");
+    declare::declared(moved.with_sensitive(sensitive), object.origin.as_str().into())
+}
+
+fn duplicates(components: &[DesiredComponent]) -> Diagnostics {
+    type Place<'a> = (&'a ComponentName, &'a str);
+    let mut seen: HashMap<&ObjectId, Place<'_>> = HashMap::new();
+    let mut found: BTreeMap<&ObjectId, Vec<Place<'_>>> = BTreeMap::new();
+    for component in components {
+        for object in &component.objects {
+            let place = (&component.name, object.origin.as_str());
+            if let Some(first) = seen.insert(object.object.id(), place) {
+                let places = found.entry(object.object.id()).or_insert_with(|| vec![first]);
+                places.push(place);
+            }
+        }
+    }
+    Diagnostics(found.into_iter().map(|(id, places)| duplicate(id, &places)).collect())
+}
+
+fn duplicate(id: &ObjectId, places: &[(&ComponentName, &str)]) -> Diagnostic {
+    let mut error = Diagnostic::error(
+        code::render::DUPLICATE_OBJECT,
+        format!("{id} is declared {} times", places.len()),
+    )
+    .object(id)
+    .help("keep one of them; `exclude` leaves an object out of a source");
+    for (component, origin) in places {
+        error = error.note(format!("component `{component}` declares it in {origin}"));
+    }
+    match places.first() {
+        Some((component, _)) => error.component(component),
+        None => error,
+    }
+}
+
+/// Returns the digest over everything that the cluster should hold and every rule that judges changes.
+/// Origins are left out: a renamed template that writes the same objects is the same desire.
+fn digest(parts: &SiteParts, components: &[DesiredComponent]) -> Digest {
+    let mut all: Vec<Vec<u8>> =
+        vec![parts.site.as_str().into(), json(&parts.policy), json(&parts.tombstones)];
+    for component in components {
+        all.push(rules(component));
+        for object in &component.objects {
+            all.push(object.digest.to_string().into());
+            all.push(json(object.object.sensitive()));
+        }
+    }
+    Digest::of_parts(all)
+}
+
+fn rules(component: &DesiredComponent) -> Vec<u8> {
+    let DesiredComponent {
+        name,
+        blueprint,
+        version,
+        depends_on,
+        objects,
+        health,
+        hazards,
+        ignore,
+        policy,
+    } = component;
+    let version = version.to_string();
+    let rules =
+        (name, blueprint, version, depends_on, objects.len(), health, hazards, ignore, policy);
+    json(&rules)
+}
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    let value: Value = serde_json::to_value(value).expect("our formats have text keys only");
+    crate::digest::canonical_json(&value)
+}

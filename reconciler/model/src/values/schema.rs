@@ -1,0 +1,176 @@
+//! The schema of a blueprint's values.
+
+use jsonschema::{Draft, Validator};
+use serde_json::{Map, Value};
+
+use super::walk::{self, Endless, Wanted};
+use crate::{
+    code::format,
+    diagnostic::{Diagnostic, Diagnostics},
+    format::explain::{self, Places},
+    yaml::{self, Document},
+};
+
+const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
+
+/// The values schema of a blueprint, compiled once and used for each of its components.
+#[derive(Clone, Debug)]
+pub struct ValuesSchema {
+    document: Document,
+    validator: Validator,
+}
+
+impl ValuesSchema {
+    /// Reads the text of a values schema (JSON or YAML); a mistake in it is the blueprint's author's.
+    pub fn parse(file: &str, text: &str) -> Result<Self, Diagnostics> {
+        let mut documents = yaml::parse_documents(file, text)?;
+        let last = documents.pop().filter(|last| documents.is_empty() && last.value.is_object());
+        let Some(document) = last else {
+            let message = "a values schema is one JSON Schema: a map";
+            return Err(Diagnostic::error(format::BROKEN_VALUES_SCHEMA, message)
+                .at(yaml::whole_file(file), "")
+                .into());
+        };
+        let mut mistakes = Diagnostics::default();
+        check_draft(&document, &mut mistakes);
+        check_references(&document, &document.value, String::new(), &mut mistakes);
+        check_meta(&document, &mut mistakes);
+        if mistakes.has_errors() {
+            return Err(mistakes.in_order());
+        }
+        let options = jsonschema::options().with_draft(Draft::Draft202012).offline();
+        let validator = options.build(&document.value).map_err(|error| {
+            broken(&document, error.instance_path().as_str(), error.to_string())
+        })?;
+        let schema = Self { document, validator };
+        schema.check_defaults()?;
+        Ok(schema)
+    }
+
+    /// Fills in the defaults that `value` leaves open; a `null` closes.
+    pub(super) fn fill(&self, value: &mut Value) -> Result<(), Endless> {
+        walk::fill(self.root(), value)
+    }
+
+    /// Returns the pointers of the values in `value` that are `wanted`.
+    pub(super) fn find(&self, value: &Value, wanted: Wanted) -> Vec<String> {
+        walk::find(self.root(), value, wanted)
+    }
+
+    /// Returns what the schema has against `value`.
+    pub(super) fn check(&self, value: &Value, places: &dyn Places) -> Diagnostics {
+        explain::all(&self.validator, self.root(), value, places)
+    }
+
+    pub(super) fn endless(&self) -> Diagnostic {
+        broken(&self.document, "", "its defaults have no end: it refers to itself")
+    }
+
+    fn root(&self) -> &Value {
+        &self.document.value
+    }
+
+    /// Holds the defaults, all together, to the schema itself; what a site must give may be missing.
+    fn check_defaults(&self) -> Result<(), Diagnostics> {
+        let mut defaults = Value::Object(Map::new());
+        self.fill(&mut defaults).map_err(|Endless| self.endless())?;
+        let errors = self.validator.iter_errors(&defaults);
+        let errors = errors.filter(|error| !is_for_the_site(error.kind()));
+        let mistakes = errors.map(|error| {
+            let at = error.instance_path().as_str();
+            let says = error.masked_with("it").to_string();
+            let message = format!("the default of `{}` breaks the schema", explain::dotted(at));
+            let place = self.default_place(at);
+            Diagnostic::error(format::BROKEN_VALUES_SCHEMA, message)
+                .at(self.document.place(&place), says)
+        });
+        let mistakes = Diagnostics(mistakes.collect());
+        if mistakes.0.is_empty() { Ok(()) } else { Err(mistakes.in_order()) }
+    }
+
+    /// Returns where the schema gives the default at `pointer`: at the property or further out.
+    fn default_place(&self, pointer: &str) -> String {
+        let mut place = String::new();
+        let mut best = String::new();
+        for key in pointer.split('/').skip(1) {
+            place = format!("{place}/properties/{key}");
+            let Some(property) = self.root().pointer(&place) else { break };
+            best.clone_from(&place);
+            if property.get("default").is_some() {
+                best.push_str("/default");
+            }
+        }
+        best
+    }
+}
+
+/// Returns whether a site may still have to give what is missing.
+fn is_for_the_site(kind: &jsonschema::error::ValidationErrorKind) -> bool {
+    use jsonschema::error::ValidationErrorKind as Kind;
+    matches!(
+        kind,
+        Kind::Required { .. }
+            | Kind::MinProperties { .. }
+            | Kind::AnyOf { .. }
+            | Kind::OneOfNotValid { .. }
+            | Kind::Not { .. }
+    )
+}
+
+fn check_draft(document: &Document, mistakes: &mut Diagnostics) {
+    let Some(draft) = document.value.get("$schema") else { return };
+    if draft.as_str().map(|draft| draft.trim_end_matches('#')) != Some(DRAFT) {
+        let label = format!("expected `{DRAFT}`");
+        let message = "values schemas are JSON Schema 2020-12";
+        mistakes.push(
+            Diagnostic::error(format::BROKEN_VALUES_SCHEMA, message)
+                .at(document.place("/$schema"), label),
+        );
+    }
+}
+
+/// Holds every `$ref` within the file: nothing is fetched.
+fn check_references(document: &Document, node: &Value, at: String, mistakes: &mut Diagnostics) {
+    match node {
+        Value::Object(map) => {
+            for (key, value) in map {
+                let at = explain::join(&at, key);
+                let reference = value.as_str().filter(|_| matches!(&**key, "$ref" | "$dynamicRef"));
+                match reference {
+                    Some(reference) if !reference.starts_with('#') => {
+                        let message = format!("`{reference}` is outside the schema");
+                        mistakes.push(
+                            Diagnostic::error(format::BROKEN_VALUES_SCHEMA, message)
+                                .at(document.place(&at), "nothing is fetched")
+                                .help("copy it under `$defs` and refer to `#/$defs/...`"),
+                        );
+                    }
+                    _ => check_references(document, value, at, mistakes),
+                }
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                check_references(document, item, format!("{at}/{index}"), mistakes);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn check_meta(document: &Document, mistakes: &mut Diagnostics) {
+    let validator = jsonschema::draft202012::meta::validator();
+    for error in validator.iter_errors(&document.value) {
+        let at = error.instance_path().as_str();
+        let mistake = broken(document, at, error.masked_with("it").to_string());
+        // The meta-schema is made of parts, and each may say the same.
+        if !mistakes.0.contains(&mistake) {
+            mistakes.push(mistake);
+        }
+    }
+}
+
+fn broken(document: &Document, at: &str, label: impl Into<String>) -> Diagnostic {
+    let message = "the values schema is not a valid JSON Schema";
+    Diagnostic::error(format::BROKEN_VALUES_SCHEMA, message).at(document.place(at), label)
+}
