@@ -1,0 +1,119 @@
+//! What can go wrong with helm.
+
+use std::{io, path::PathBuf};
+
+use sitewright_model::code::{self, Code};
+
+use crate::error::Numbered;
+
+/// What can go wrong with helm.
+#[derive(Debug, thiserror::Error)]
+pub enum HelmError {
+    /// There is no such program.
+    #[error("the program `{}` is not there, and charts are rendered by it", program.display())]
+    Missing {
+        /// Where it was looked for.
+        program: PathBuf,
+    },
+    /// The system cannot run it.
+    #[error("the program `{}` cannot be run", program.display())]
+    NotRun {
+        /// The program.
+        program: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It is another program, or of a version that is not supported.
+    #[error("the program `{}` says that it is `{version}`, which is not helm 3.8 to 4", program.display())]
+    Version {
+        /// The program.
+        program: PathBuf,
+        /// What it says.
+        version: String,
+    },
+    /// The folder for helm cannot be made.
+    #[error("the folder for helm's input cannot be made")]
+    Folder(#[source] io::Error),
+    /// helm refused the chart or its values.
+    #[error("helm could not render `{chart}`: {problem}")]
+    Failed {
+        /// The chart.
+        chart: String,
+        /// What helm says, with the line of the template.
+        problem: String,
+        /// What else it said.
+        facts: Vec<String>,
+    },
+    /// What it printed is not text.
+    #[error("helm printed something for `{chart}` that is not UTF-8")]
+    NotText {
+        /// The chart.
+        chart: String,
+    },
+    /// It was stopped at its deadline.
+    #[error("helm did not render `{chart}` within {seconds} s")]
+    TooSlow {
+        /// The chart.
+        chart: String,
+        /// The deadline.
+        seconds: u64,
+    },
+    /// It was stopped because it printed too much.
+    #[error("helm printed more than {limit} bytes for `{chart}`")]
+    TooMuch {
+        /// The chart.
+        chart: String,
+        /// The bound.
+        limit: u64,
+    },
+    /// Two renderings differ.
+    #[error("`{chart}` renders differently each time: {}", objects.join(", "))]
+    NotDeterministic {
+        /// The chart.
+        chart: String,
+        /// The objects that differ.
+        objects: Vec<String>,
+    },
+}
+
+impl Numbered for HelmError {
+    fn code(&self) -> Code {
+        use code::source as codes;
+        match self {
+            Self::Missing { .. } | Self::NotRun { .. } => codes::HELM_MISSING,
+            Self::Version { .. } => codes::HELM_VERSION,
+            Self::Folder(_) | Self::Failed { .. } | Self::NotText { .. } => codes::HELM_FAILED,
+            Self::TooSlow { .. } | Self::TooMuch { .. } => codes::HELM_STOPPED,
+            Self::NotDeterministic { .. } => codes::NOT_DETERMINISTIC,
+        }
+    }
+
+    fn notes(&self) -> Vec<String> {
+        match self {
+            Self::Failed { facts, .. } => facts.clone(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        let fixed = match self {
+            Self::Missing { .. } | Self::NotRun { .. } | Self::Version { .. } => {
+                "install helm 3.8 or newer (https://helm.sh/docs/intro/install), or name it with SITEWRIGHT_HELM=/path/to/helm"
+            }
+            Self::Folder(_) => {
+                "check the rights and the free space of the folder for temporary files (TMPDIR)"
+            }
+            Self::Failed { .. } => {
+                "the chart says what it needs: mend the values of the component, or the template of the blueprint that makes them"
+            }
+            Self::NotText { .. } => "the chart is at fault: tell its maintainers",
+            Self::TooSlow { .. } | Self::TooMuch { .. } => {
+                "the chart does too much for these values: look for a loop over a large value"
+            }
+            Self::NotDeterministic { .. } => {
+                "give the chart what it makes up (a password, a certificate: see its values), or leave the objects out with `exclude`"
+            }
+        };
+        Some(fixed.to_owned())
+    }
+}

@@ -1,0 +1,290 @@
+//! Charts rendered by the helm program, alone in a folder of its own.
+//!
+//! Comes in: a chart's files and values. Goes out: what `helm template` prints, CRDs and hooks included.
+//! Never: a cluster, the network, the user's helm settings, plugins or repositories. helm is given an
+//! environment of its own, so the same input gives the same output on every machine, except where a
+//! chart itself asks for random bytes or the time ([`Helm::check_deterministic`]).
+
+mod determinism;
+mod error;
+
+use std::{
+    env, fs, io,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use serde_json::Value;
+use sitewright_model::{diagnostic::Diagnostics, files::Files, yaml};
+
+pub use self::error::HelmError;
+use crate::{
+    process::{self, Finished, Stopped},
+    settings::{Limits, Settings},
+    snapshot::check_name,
+};
+
+/// The environment variable that names the helm program.
+const VARIABLE: &str = "SITEWRIGHT_HELM";
+
+/// How long helm may take to tell its version.
+const VERSION_DEADLINE: Duration = Duration::from_secs(20);
+
+/// Bytes of the answer to it.
+const VERSION_BYTES: u64 = 64 * 1024;
+
+/// The oldest helm that renders charts from registries and newer `Chart.yaml` as helm 4 does.
+const OLDEST: (u64, u64) = (3, 8);
+/// The newest major version that this was tried with.
+const NEWEST_MAJOR: u64 = 4;
+
+/// The helm program.
+#[derive(Clone, Debug)]
+pub struct Helm {
+    program: PathBuf,
+    version: String,
+}
+
+/// What to render.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// The chart's files, `Chart.yaml` at the top.
+    pub chart: &'a Files,
+    /// Dependencies that helm shall not look for: they are not in the chart, and its values switch them off.
+    pub omit_dependencies: &'a [String],
+    /// The name of the release.
+    pub release: &'a str,
+    /// The namespace of the release; none for `default`.
+    pub namespace: Option<&'a str>,
+    /// The values; may hold secrets.
+    pub values: &'a Value,
+    /// The version of Kubernetes that charts see, such as `1.34.0`; none for what helm was built with.
+    pub kube_version: Option<&'a str>,
+    /// Further API versions that charts see, such as `monitoring.coreos.com/v1`.
+    pub api_versions: &'a [String],
+    /// Texts that must not appear in messages: the secrets among the values.
+    pub hide: &'a [String],
+}
+
+impl Helm {
+    /// Finds the program: the settings name it, else `SITEWRIGHT_HELM`, else it is on the PATH.
+    pub fn find(settings: &Settings) -> Result<Self, Diagnostics> {
+        let program = locate(settings).ok_or(HelmError::Missing { program: "helm".into() })?;
+        let version = version(&program)?;
+        Ok(Self { program, version })
+    }
+
+    /// Returns the version, such as `v3.19.0`: a part of what a cached rendering depends on.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Returns where the program is.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// Returns what helm prints for the chart; may hold secrets.
+    pub fn template(&self, request: &Request<'_>, limits: &Limits) -> Result<String, Diagnostics> {
+        let folder = tempfile::Builder::new()
+            .prefix("sitewright-helm-")
+            .tempdir()
+            .map_err(HelmError::Folder)?;
+        prepare(folder.path(), request).map_err(HelmError::Folder)?;
+        let mut command = self.command(folder.path(), request);
+        let deadline = Duration::from_secs(limits.helm_seconds);
+        let finished = process::run(&mut command, Vec::new(), deadline, limits.helm_bytes)
+            .map_err(|stopped| self.stopped(stopped, request))?;
+        if !finished.status.success() {
+            return Err(failed(&finished, folder.path(), request).into());
+        }
+        String::from_utf8(finished.stdout)
+            .map_err(|_| HelmError::NotText { chart: request.chart.label.clone() }.into())
+    }
+
+    /// Returns an error that names the objects that differ between `first` and a second rendering.
+    ///
+    /// Cheap where it can be: a chart that uses nothing random is not rendered again. The time is found
+    /// out only if it changes between the two.
+    pub fn check_deterministic(
+        &self,
+        request: &Request<'_>,
+        first: &str,
+        limits: &Limits,
+    ) -> Result<(), Diagnostics> {
+        if !determinism::may_differ(request.chart) {
+            return Ok(());
+        }
+        let second = self.template(request, limits)?;
+        let objects = determinism::differing(first, &second);
+        if objects.is_empty() {
+            return Ok(());
+        }
+        let chart = request.chart.label.clone();
+        Err(HelmError::NotDeterministic { chart, objects }.into())
+    }
+
+    fn command(&self, folder: &Path, request: &Request<'_>) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg("template").arg(request.release).arg(folder.join("chart"));
+        command.arg("--values").arg(folder.join("values.json")).arg("--include-crds");
+        command.args(["--namespace", request.namespace.unwrap_or("default")]);
+        if let Some(version) = request.kube_version {
+            command.args(["--kube-version", version]);
+        }
+        for version in request.api_versions {
+            command.args(["--api-versions", version]);
+        }
+        scrub(&mut command, folder);
+        command
+    }
+
+    fn stopped(&self, stopped: Stopped, request: &Request<'_>) -> HelmError {
+        let chart = request.chart.label.clone();
+        match stopped {
+            Stopped::Missing => HelmError::Missing { program: self.program.clone() },
+            Stopped::System(source) => HelmError::NotRun { program: self.program.clone(), source },
+            Stopped::TooSlow(deadline) => HelmError::TooSlow { chart, seconds: deadline.as_secs() },
+            Stopped::TooMuch(limit) => HelmError::TooMuch { chart, limit },
+        }
+    }
+}
+
+/// Returns where the program should be, without running it: see [`Helm::find`].
+pub fn locate(settings: &Settings) -> Option<PathBuf> {
+    let named = settings.helm.clone().or_else(|| env::var_os(VARIABLE).map(PathBuf::from));
+    named.or_else(|| on_path("helm"))
+}
+
+fn on_path(name: &str) -> Option<PathBuf> {
+    env::split_paths(&env::var_os("PATH")?)
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file())
+}
+
+/// Gives the program an environment in `folder`, and nothing of ours.
+fn scrub(command: &mut Command, folder: &Path) {
+    command.env_clear().current_dir(folder);
+    command.env("HOME", folder).env("TMPDIR", folder).env("KUBECONFIG", "/dev/null");
+    for (variable, inner) in [
+        ("HELM_CACHE_HOME", "cache"),
+        ("HELM_CONFIG_HOME", "config"),
+        ("HELM_DATA_HOME", "data"),
+        ("HELM_PLUGINS", "plugins"),
+        ("HELM_REGISTRY_CONFIG", "registry.json"),
+        ("HELM_REPOSITORY_CONFIG", "repositories.yaml"),
+        ("HELM_REPOSITORY_CACHE", "repositories"),
+    ] {
+        command.env(variable, folder.join(inner));
+    }
+    command.env("HELM_NO_PLUGINS", "1").env("TZ", "UTC").env("LC_ALL", "C");
+}
+
+/// Asks the program for its version, and whether we know how to talk to it.
+fn version(program: &Path) -> Result<String, HelmError> {
+    let folder = tempfile::tempdir().map_err(HelmError::Folder)?;
+    let mut command = Command::new(program);
+    command.args(["version", "--template", "{{.Version}}"]);
+    scrub(&mut command, folder.path());
+    let not_run = |source| HelmError::NotRun { program: program.to_owned(), source };
+    let finished = match process::run(&mut command, Vec::new(), VERSION_DEADLINE, VERSION_BYTES) {
+        Ok(finished) => finished,
+        Err(Stopped::Missing) => return Err(HelmError::Missing { program: program.to_owned() }),
+        Err(Stopped::System(source)) => return Err(not_run(source)),
+        Err(stopped) => return Err(not_run(io::Error::other(stopped.to_string()))),
+    };
+    let text = String::from_utf8_lossy(&finished.stdout).trim().to_owned();
+    let supported =
+        major_and_minor(&text).is_some_and(|found| found >= OLDEST && found.0 <= NEWEST_MAJOR);
+    if finished.status.success() && supported {
+        return Ok(text);
+    }
+    let said = if text.is_empty() { finished.stderr.trim().to_owned() } else { text };
+    let version = said.chars().take(200).flat_map(char::escape_debug).collect();
+    Err(HelmError::Version { program: program.to_owned(), version })
+}
+
+/// Reads `v3.19.0`, and `v4.1` as a helm built from source says.
+fn major_and_minor(text: &str) -> Option<(u64, u64)> {
+    let mut parts = text.strip_prefix('v')?.split(['.', '-', '+']);
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+/// Writes the chart and the values, readable by this user alone.
+fn prepare(folder: &Path, request: &Request<'_>) -> io::Result<()> {
+    for (path, content) in &request.chart.entries {
+        if let Some(part) = path.split('/').find(|part| check_name("", part).is_err()) {
+            let part = part.escape_debug();
+            return Err(io::Error::other(format!("the chart holds the name `{part}`")));
+        }
+        let place = folder.join("chart").join(path);
+        match without_dependencies(path, content, request.omit_dependencies) {
+            Some(text) => write(&place, text.as_bytes())?,
+            None => write(&place, content)?,
+        }
+    }
+    // JSON is YAML, and has no second meaning for any text.
+    let values = serde_json::to_vec(request.values)?;
+    write(&folder.join("values.json"), &values)
+}
+
+/// Returns the file that names dependencies without those that are omitted; none for every other file.
+fn without_dependencies(path: &str, content: &[u8], omitted: &[String]) -> Option<String> {
+    if omitted.is_empty() || !["Chart.yaml", "requirements.yaml"].contains(&path) {
+        return None;
+    }
+    let mut file = yaml::parse_values(std::str::from_utf8(content).ok()?).ok()?.pop()?;
+    let dependencies = file.get_mut("dependencies")?.as_array_mut()?;
+    dependencies.retain(|dependency| {
+        let name = dependency.get("name").and_then(Value::as_str);
+        !name.is_some_and(|name| omitted.iter().any(|omitted| omitted == name))
+    });
+    Some(yaml::to_yaml(&file))
+}
+
+fn write(path: &Path, content: &[u8]) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    io::Write::write_all(&mut file, content)
+}
+
+/// Returns what helm said, in the words of the chart: without our folder, and without secrets.
+fn failed(finished: &Finished, folder: &Path, request: &Request<'_>) -> HelmError {
+    let chart = request.chart.label.clone();
+    let mut said = finished.stderr.replace(&format!("{}/chart", folder.display()), &chart);
+    for secret in request.hide.iter().filter(|secret| !secret.is_empty()) {
+        said = said.replace(secret.as_str(), "(secret)");
+    }
+    let lines = said.lines().map(str::trim).filter(|line| {
+        !line.is_empty() && !line.starts_with("WARNING:") && !line.starts_with("Use --debug")
+    });
+    let mut lines: Vec<String> =
+        lines.map(|line| line.chars().flat_map(shown).take(2000).collect()).collect();
+    let problem = match lines.iter().position(|line| line.starts_with("Error:")) {
+        Some(at) => lines.remove(at).trim_start_matches("Error:").trim().to_owned(),
+        None => format!("it ended with {}", finished.status),
+    };
+    lines.truncate(10);
+    HelmError::Failed { chart, problem, facts: lines }
+}
+
+fn shown(c: char) -> Vec<char> {
+    if c.is_control() && c != '\t' { c.escape_debug().collect() } else { vec![c] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_as_released_and_as_built_from_source() {
+        assert_eq!(major_and_minor("v3.19.0"), Some((3, 19)));
+        assert_eq!(major_and_minor("v4.1"), Some((4, 1)));
+        assert_eq!(major_and_minor("v4.1-unreleased"), Some((4, 1)));
+        assert_eq!(major_and_minor("hello"), None);
+    }
+}
