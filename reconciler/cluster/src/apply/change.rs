@@ -1,0 +1,347 @@
+//! One change of one object, from first request to last.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use sitewright_model::{
+    code::{self, Code},
+    inventory::{Entry, EntryState},
+    live::{LiveObject, Refusal},
+    managed::{LiveFields, Resolution, field_manager, prepare, resolve},
+    object::{ObjectId, SITE_LABEL},
+    plan::Action,
+};
+use tokio::time::{Instant, sleep};
+
+use super::{
+    ObjectOutcome, remove, replace,
+    scene::{Part, Scene},
+    transfer,
+};
+use crate::{
+    Error,
+    client::{
+        http::{Answer, Failure, Http, Verb},
+        path::Resource,
+        retry::back_off,
+    },
+    observe::{
+        body,
+        judge::{self, Mode, Subject, stop_if_broken},
+        refusal::{self, Meaning},
+    },
+};
+
+/// How long a webhook that is down, or a kind that is not served yet, is waited for by one object.
+const NOT_YET: Duration = Duration::from_secs(60);
+
+/// What came of a change.
+pub(super) struct Changed {
+    pub(super) outcome: ObjectOutcome,
+    pub(super) note: Note,
+    /// The live body after the change.
+    pub(super) body: Option<Value>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// What the inventory is to be told.
+pub(super) enum Note {
+    Nothing,
+    Entry(Entry),
+    Forget,
+}
+
+impl Changed {
+    pub(super) fn only(outcome: ObjectOutcome) -> Self {
+        Self { outcome, note: Note::Nothing, body: None, warnings: Vec::new() }
+    }
+
+    pub(super) fn failed(code: Code, message: impl Into<String>, help: Option<&str>) -> Self {
+        Self::only(failed(code, message, help))
+    }
+}
+
+/// Makes the outcome of a failure.
+pub(super) fn failed(code: Code, message: impl Into<String>, help: Option<&str>) -> ObjectOutcome {
+    ObjectOutcome::Failed {
+        code: code.to_string(),
+        message: message.into(),
+        help: help.map(str::to_owned),
+    }
+}
+
+/// Does the plan's change of one object.
+///
+/// # Errors
+/// Only where the ground is lost: the server is gone, or the signal to stop came.
+pub(super) async fn change(scene: &Scene<'_>, part: Part<'_>) -> Result<Changed, Error> {
+    match (&part.change.action, part.subject()) {
+        (Action::None | Action::Unknown, _) => Ok(Changed::only(ObjectOutcome::Unchanged)),
+        (Action::Delete { .. }, _) => remove::ask(scene, part).await,
+        (Action::Release { .. }, _) => remove::release(scene, part).await,
+        (Action::Forget, _) => remove::forget(scene, part).await,
+        (Action::Replace { .. }, Some(subject)) => replace::replace(scene, part, subject).await,
+        (action, Some(subject)) => {
+            let outcome = match action {
+                Action::Create => ObjectOutcome::Created,
+                Action::Adopt { .. } => ObjectOutcome::Adopted,
+                Action::Record => ObjectOutcome::Recorded,
+                _ => ObjectOutcome::Updated,
+            };
+            let live = part.live.cloned();
+            Apply { http: scene.http, scene, part, subject, outcome }.run(live).await
+        }
+        (_, None) => Ok(Changed::failed(
+            code::apply::NOT_THE_SAME,
+            "the plan changes it, and the site does not have it",
+            None,
+        )),
+    }
+}
+
+/// Server-side apply of one object, with what has to come before and what may have to be waited for.
+pub(super) struct Apply<'s, 'a> {
+    pub(super) http: &'s Http,
+    pub(super) scene: &'s Scene<'a>,
+    pub(super) part: Part<'a>,
+    pub(super) subject: Subject<'a>,
+    /// What came of it if it works.
+    pub(super) outcome: ObjectOutcome,
+}
+
+/// What a refused attempt leads to.
+enum Next {
+    /// Again, with force.
+    Force,
+    /// Again, after a while.
+    Wait(ObjectOutcome),
+    /// No further.
+    End(ObjectOutcome),
+}
+
+impl<'a> Apply<'_, 'a> {
+    pub(super) async fn run(self, mut live: Option<LiveObject>) -> Result<Changed, Error> {
+        let Some(resource) = self.scene.resource(self.part.change) else {
+            let kind = &self.id().kind;
+            let message = format!("the server does not serve {kind}");
+            return Ok(Changed::failed(code::apply::REFUSED, message, None));
+        };
+        let until = Instant::now() + NOT_YET.min(self.scene.patience());
+        let mut force = false;
+        for attempt in 1.. {
+            let mut prepared = self.prepare(live.as_ref());
+            if !prepared.conflicts.is_empty() {
+                return Ok(Changed::only(self.conflict(&prepared.conflicts)));
+            }
+            if !prepared.transfers.is_empty()
+                && let Some(before) = &live
+            {
+                let transfers = &prepared.transfers;
+                match transfer::send(self.scene, &resource, before, transfers).await? {
+                    Ok(after) => live = Some(after),
+                    Err(outcome) => return Ok(Changed::only(outcome)),
+                }
+                prepared = self.prepare(live.as_ref());
+            }
+            prepared.force |= force;
+            if let Some(live) = live.as_ref().filter(|_| prepared.force) {
+                prepared.pin(&live.resource_version);
+            }
+            let scene = self.scene;
+            let sent = judge::apply(
+                self.http,
+                scene.judge.manager(),
+                Mode::Real,
+                &resource,
+                self.id(),
+                &prepared,
+            );
+            let failure = match sent.await {
+                Ok(answer) => return self.applied(&answer),
+                Err(failure) => failure,
+            };
+            match self.after(failure, live.as_ref(), prepared.force)? {
+                Next::Force => force = true,
+                Next::Wait(_) if Instant::now() < until => self.pause(attempt).await?,
+                Next::Wait(outcome) | Next::End(outcome) => return Ok(Changed::only(outcome)),
+            }
+        }
+        unreachable!("the loop above ends only by returning")
+    }
+
+    fn id(&self) -> &'a ObjectId {
+        self.subject.desired.object.id()
+    }
+
+    fn prepare(&self, live: Option<&LiveObject>) -> sitewright_model::managed::Prepared {
+        let fields =
+            live.map(|live| LiveFields { body: live.object.expose(), managers: &live.managers });
+        let rules = self.scene.judge.rules(self.subject.component);
+        prepare(self.subject.desired, &rules, self.subject.entry, fields)
+    }
+
+    async fn pause(&self, attempt: u32) -> Result<(), Error> {
+        tokio::select! {
+            () = self.http.stop().cancelled() => Err(Error::Stopped),
+            () = sleep(back_off(attempt + 1, None)) => Ok(()),
+        }
+    }
+
+    /// Reads what the server made of it.
+    fn applied(&self, answer: &Answer) -> Result<Changed, Error> {
+        let sensitive = self.subject.desired.object.sensitive();
+        let live = body::read(answer.json()?, sensitive).ok_or_else(|| Error::BadAnswer {
+            verb: Verb::Apply.text().into(),
+            resource: self.id().to_string(),
+            why: "it is no object".into(),
+        })?;
+        let shy = refusal::holds_secrets(&self.subject.desired.object);
+        let warnings = if shy { Vec::new() } else { answer.warnings.clone() };
+        let is_new = matches!(self.outcome, ObjectOutcome::Created | ObjectOutcome::Replaced);
+        if is_new && answer.code == 200 && answer.attempts == 1 {
+            // it must never be deleted: it was there before
+            let note = Note::Entry(Entry {
+                adopted: true,
+                state: EntryState::Planned,
+                ..self.entry(&live)
+            });
+            let outcome = failed(
+                code::apply::NOT_THE_SAME,
+                "somebody else created it between the plan and now",
+                Some(
+                    "look at it and plan again; it is released, not deleted, when it leaves the site",
+                ),
+            );
+            return Ok(Changed { outcome, note, body: None, warnings });
+        }
+        let note = Note::Entry(self.entry(&live));
+        let body = Some(live.object.into_exposed());
+        Ok(Changed { outcome: self.outcome.clone(), note, body, warnings })
+    }
+
+    fn entry(&self, live: &LiveObject) -> Entry {
+        Entry {
+            api_version: self.subject.desired.object.api_version().to_owned(),
+            component: self.subject.component.name.clone(),
+            adopted: self.outcome != ObjectOutcome::Replaced && is_adopted(self.scene, &self.part),
+            state: EntryState::Applied {
+                uid: live.uid.clone(),
+                rendered: self.subject.desired.digest,
+                settled: live.settled,
+            },
+        }
+    }
+
+    fn after(
+        &self,
+        failure: Failure,
+        live: Option<&LiveObject>,
+        forced: bool,
+    ) -> Result<Next, Error> {
+        stop_if_broken(&failure)?;
+        let object = &self.subject.desired.object;
+        let rules = self.scene.judge.rules(self.subject.component);
+        let live = live.map(|live| live.object.expose());
+        Ok(match refusal::meaning(&failure, object, live) {
+            Meaning::Refused(Refusal::Conflict(conflicts)) => {
+                match resolve(&conflicts, self.subject.desired, &rules) {
+                    Resolution::Force if !forced && live.is_some() => Next::Force,
+                    Resolution::Force => Next::End(self.conflict(&conflicts)),
+                    Resolution::Held(held) => Next::End(self.conflict(&held)),
+                }
+            }
+            Meaning::WebhookDown(name, message) => {
+                let message = format!("the webhook {name} cannot be called: {message}");
+                let help = "look at the pods behind the webhook's service";
+                Next::Wait(failed(code::apply::NOT_READY, message, Some(help)))
+            }
+            // its definition was established a moment ago, and not every server has seen it
+            Meaning::Refused(Refusal::NoSuchKind) => Next::Wait(failed(
+                code::apply::REFUSED,
+                format!("the server does not serve {}", object.id().kind),
+                None,
+            )),
+            Meaning::AnotherObject => Next::End(failed(
+                code::apply::NOT_THE_SAME,
+                "it was changed or made anew since the plan",
+                Some("run the command again: it plans anew"),
+            )),
+            other => Next::End(refused(other)),
+        })
+    }
+
+    fn conflict(&self, conflicts: &[sitewright_model::live::FieldConflict]) -> ObjectOutcome {
+        let fields: Vec<String> = conflicts
+            .iter()
+            .map(|conflict| {
+                format!("{} ({})", conflict.field.trim_start_matches('.'), conflict.manager)
+            })
+            .collect();
+        failed(
+            code::apply::CONFLICT,
+            format!("other managers own: {}", fields.join(", ")),
+            Some("name the field and its manager under `policy.takeOver` or `policy.ignore`"),
+        )
+    }
+}
+
+/// Makes an outcome of a refusal that retries do not help.
+pub(super) fn refused(meaning: Meaning) -> ObjectOutcome {
+    let causes = match meaning {
+        Meaning::Refused(Refusal::Invalid(causes))
+        | Meaning::Refused(Refusal::Immutable { causes, .. })
+        | Meaning::LooksImmutable(causes)
+        | Meaning::NoNamespace(causes) => causes,
+        Meaning::Refused(Refusal::Denied(message)) => {
+            return failed(code::apply::REFUSED, format!("denied: {message}"), None);
+        }
+        Meaning::Refused(Refusal::Forbidden(message)) => {
+            let help = "`sitewright doctor` lists every right that is needed and missing";
+            return failed(code::cluster::FORBIDDEN, message, Some(help));
+        }
+        Meaning::Refused(Refusal::Unavailable(message)) | Meaning::WebhookDown(_, message) => {
+            return failed(code::cluster::UNAVAILABLE, message, None);
+        }
+        Meaning::Refused(Refusal::Conflict(_) | Refusal::NoSuchKind) | Meaning::AnotherObject => {
+            return failed(code::apply::REFUSED, "the server refuses it", None);
+        }
+    };
+    let lines: Vec<String> = causes
+        .iter()
+        .map(|cause| match cause.field.as_str() {
+            "" => cause.message.clone(),
+            field => format!("{field}: {}", cause.message),
+        })
+        .collect();
+    failed(code::apply::REFUSED, lines.join("; "), None)
+}
+
+/// Returns whether the object was there before the site: then it is released, and never deleted.
+pub(super) fn is_adopted(scene: &Scene<'_>, part: &Part<'_>) -> bool {
+    match part.change.action {
+        // an inventory that was lost: label and field manager say that it is ours
+        Action::Adopt { .. } => !part.live.is_some_and(|live| is_signed(scene, live)),
+        Action::Create => false,
+        _ => part.entry.is_some_and(|entry| entry.adopted),
+    }
+}
+
+fn is_signed(scene: &Scene<'_>, live: &LiveObject) -> bool {
+    let site = &scene.desired.site;
+    let label =
+        live.object.expose().pointer("/metadata/labels").and_then(|labels| labels.get(SITE_LABEL));
+    let manager = field_manager(site);
+    label.and_then(Value::as_str) == Some(site.as_str())
+        && live.managers.iter().any(|entry| entry.manager == manager)
+}
+
+/// Reads an object as it is now.
+pub(super) async fn fresh(
+    scene: &Scene<'_>,
+    resource: &Resource,
+    part: &Part<'_>,
+) -> Result<Option<LiveObject>, Error> {
+    let none = std::collections::BTreeSet::new();
+    let sensitive = part.desired.map_or(&none, |(_, desired)| desired.object.sensitive());
+    crate::observe::get(scene.http, resource, &part.change.id, sensitive).await
+}

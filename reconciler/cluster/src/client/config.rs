@@ -1,0 +1,70 @@
+//! From a kubeconfig, or a pod's service account, to a client.
+
+use std::time::Duration;
+
+use kube::{
+    Client, Config,
+    config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
+};
+
+use super::Connection;
+use crate::Error;
+
+/// How long a connection may take to be made; a retry follows, so this is short.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// What the server's audit log and its metrics know us by.
+const USER_AGENT: &str = concat!("sitewright/", env!("CARGO_PKG_VERSION"));
+
+/// Returns a client, the name of the cluster for people, and the server's URL.
+pub(super) async fn connect(connection: &Connection) -> Result<(Client, String, String), Error> {
+    let (mut config, name) = load(connection).await?;
+    let server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
+    config.default_retry = false; // ours knows deadlines, and which writes may be sent again
+    config.connect_timeout = Some(CONNECT);
+    config.headers.push((::http::header::USER_AGENT, ::http::HeaderValue::from_static(USER_AGENT)));
+    let client = Client::try_from(config)
+        .map_err(|error| super::http::broken(&server, &error).into_error(&server))?;
+    Ok((client, name.unwrap_or_else(|| server.clone()), server))
+}
+
+async fn load(connection: &Connection) -> Result<(Config, Option<String>), Error> {
+    let kubeconfig = match &connection.kubeconfig {
+        Some(path) => Kubeconfig::read_from(path),
+        None => Kubeconfig::read(),
+    };
+    match kubeconfig {
+        Ok(kubeconfig) => from_kubeconfig(kubeconfig, connection).await,
+        Err(error) if connection.kubeconfig.is_none() && connection.context.is_none() => {
+            let config = Config::incluster().map_err(|_| unusable(&error))?;
+            Ok((config, None))
+        }
+        Err(error) => Err(unusable(&error)),
+    }
+}
+
+async fn from_kubeconfig(
+    kubeconfig: Kubeconfig,
+    connection: &Connection,
+) -> Result<(Config, Option<String>), Error> {
+    let context = connection.context.clone().or_else(|| kubeconfig.current_context.clone());
+    let known: Vec<String> =
+        kubeconfig.contexts.iter().map(|context| context.name.clone()).collect();
+    if let Some(context) = context.as_ref().filter(|context| !known.contains(context)) {
+        return Err(Error::NoContext { context: context.clone(), known });
+    }
+    let options = KubeConfigOptions { context: context.clone(), ..Default::default() };
+    let config = Config::from_custom_kubeconfig(kubeconfig, &options)
+        .await
+        .map_err(|error| unusable(&error))?;
+    Ok((config, context))
+}
+
+/// The parser quotes the file, and the file holds tokens: of its message only the place is kept.
+fn unusable(error: &KubeconfigError) -> Error {
+    let why = match error {
+        KubeconfigError::Parse(_) => "the kubeconfig is not YAML, or not a kubeconfig".to_owned(),
+        other => other.to_string(),
+    };
+    Error::NoKubeconfig { why }
+}

@@ -1,0 +1,129 @@
+//! The connection to one cluster: how it is found, what every request obeys.
+
+mod config;
+pub(crate) mod http;
+pub(crate) mod path;
+pub(crate) mod retry;
+pub(crate) mod status;
+
+use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
+
+use serde_json::Value;
+use sitewright_model::{live::ClusterFacts, object::Uid};
+use tokio_util::sync::CancellationToken;
+
+pub use self::http::Requests;
+use self::http::{Http, Request};
+use crate::Error;
+
+/// Requests in flight at once, unless a [`Connection`] says otherwise. More than this gained nothing
+/// against an API server on the same machine; API Priority and Fairness guards the server in any case.
+pub const CONCURRENCY: usize = 8;
+
+/// How long a cluster may take to answer the first request at all.
+const FIRST_ANSWER: Duration = Duration::from_secs(10);
+
+/// The oldest server that works: aggregated discovery and field validation are stable from here on.
+const OLDEST: (u32, u32) = (1, 30);
+
+/// How to reach a cluster.
+#[derive(Clone, Debug, Default)]
+pub struct Connection {
+    /// The kubeconfig file; default `KUBECONFIG`, then `~/.kube/config`, then the pod's service account.
+    pub kubeconfig: Option<PathBuf>,
+    /// The context; default the kubeconfig's current one.
+    pub context: Option<String>,
+    /// Requests in flight at once; default 8.
+    pub concurrency: Option<NonZeroUsize>,
+}
+
+/// A cluster that answered.
+///
+/// Cheap to clone; clones share the connections, the bound on requests in flight and the counters.
+#[derive(Clone)]
+pub struct Cluster {
+    pub(crate) http: Http,
+    facts: ClusterFacts,
+}
+
+impl Cluster {
+    /// Connects, and asks which cluster it is.
+    ///
+    /// Costs two requests. Fails within 10 seconds where nothing answers.
+    pub async fn connect(connection: &Connection) -> Result<Self, Error> {
+        let (client, name, server) = config::connect(connection).await?;
+        let concurrency = connection.concurrency.map_or(CONCURRENCY, NonZeroUsize::get);
+        let http = Http::new(client, server, concurrency);
+        let version = version(&http).await?;
+        let uid = cluster_uid(&http).await?;
+        Ok(Self { http, facts: ClusterFacts { uid, version, name } })
+    }
+
+    /// Returns which cluster it is.
+    pub fn facts(&self) -> &ClusterFacts {
+        &self.facts
+    }
+
+    /// Returns the same cluster, whose requests stop between two of them once `token` is cancelled.
+    #[must_use]
+    pub fn until(&self, token: &CancellationToken) -> Self {
+        Self { http: self.http.until(token), facts: self.facts.clone() }
+    }
+
+    /// Returns how many requests were sent since [`Cluster::connect`].
+    pub fn requests(&self) -> Requests {
+        self.http.requests()
+    }
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Cluster({})", self.facts.name)
+    }
+}
+
+async fn version(http: &Http) -> Result<String, Error> {
+    let request = Request::get("/version", "the server's version").within(FIRST_ANSWER);
+    let info: Value = http.ask(request).await?.json()?;
+    let version = info.get("gitVersion").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let numbers = parse_version(&version).ok_or_else(|| Error::BadAnswer {
+        verb: "get".into(),
+        resource: "the server's version".into(),
+        why: format!("`{version}` is not a version"),
+    })?;
+    if numbers < OLDEST {
+        let oldest = format!("v{}.{}", OLDEST.0, OLDEST.1);
+        return Err(Error::TooOld { version, oldest });
+    }
+    Ok(version)
+}
+
+fn parse_version(text: &str) -> Option<(u32, u32)> {
+    let mut parts = text.strip_prefix('v')?.split('.');
+    let number = |part: Option<&str>| part?.parse::<u32>().ok();
+    Some((number(parts.next())?, number(parts.next())?))
+}
+
+async fn cluster_uid(http: &Http) -> Result<Uid, Error> {
+    let request = Request::get("/api/v1/namespaces/kube-system", "namespace kube-system");
+    let namespace: Value = http.ask(request).await?.json()?;
+    let uid = namespace.pointer("/metadata/uid").and_then(Value::as_str);
+    uid.map(|uid| Uid(uid.to_owned())).ok_or_else(|| Error::BadAnswer {
+        verb: "get".into(),
+        resource: "namespace kube-system".into(),
+        why: "it has no UID".into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_vendors_are_read() {
+        assert_eq!(parse_version("v1.37.2"), Some((1, 37)));
+        assert_eq!(parse_version("v1.31.4-gke.1183000"), Some((1, 31)));
+        assert_eq!(parse_version("v1.32.1+k3s1"), Some((1, 32)));
+        assert_eq!(parse_version("1.30"), None);
+    }
+}

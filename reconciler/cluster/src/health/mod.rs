@@ -1,0 +1,194 @@
+//! Health as it is now, and why it is not better.
+//!
+//! Comes in: [`Desired`] and [`Live`]. Goes out: one [`ObjectHealth`] per desired object. Never: writes anything.
+
+mod pods;
+
+use std::collections::BTreeMap;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use serde_json::Value;
+use sitewright_model::{
+    desired::{Desired, DesiredComponent, DesiredObject},
+    health::{Health, Rules, assess},
+    live::{Live, LiveObject, Observation},
+    name::ComponentName,
+    object::{GroupKind, ObjectId},
+};
+
+pub(crate) use self::pods::reasons;
+use crate::{
+    Cluster, Error,
+    client::{http::Http, path::Resource},
+    discovery::Kinds,
+    kinds,
+    observe::listing::{self, Key},
+};
+
+/// At most so many unhealthy objects are asked for their reasons.
+const REASONED: usize = 20;
+
+/// The health of one desired object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectHealth {
+    /// The component.
+    pub component: ComponentName,
+    /// The object.
+    pub id: ObjectId,
+    /// Whether it is as asked for.
+    pub health: Health,
+    /// What its pods and events tell, one sentence each; only where it is not healthy.
+    pub reasons: Vec<String>,
+}
+
+impl Cluster {
+    /// Assesses every desired object, in the order of the site file.
+    ///
+    /// Costs at most one request for each page of 500 objects of each kind that has a health, two for
+    /// discovery, and some for the pods of what is not healthy.
+    pub async fn status(&self, desired: &Desired, live: &Live) -> Result<Vec<ObjectHealth>, Error> {
+        let rules = rules(desired)?;
+        let kinds = Kinds::discover(&self.http).await?;
+        let survey = Survey { http: &self.http, kinds: &kinds, desired, live, rules: &rules };
+        let mut all = survey.all().await?;
+        let sick =
+            all.iter_mut().filter(|(health, body)| body.is_some() && !health.health.is_current());
+        for (health, body) in sick.take(REASONED) {
+            if let Some(body) = body {
+                health.reasons = reasons(&self.http, &kinds, body).await?;
+            }
+        }
+        Ok(all.into_iter().map(|(health, _)| health).collect())
+    }
+}
+
+fn rules(desired: &Desired) -> Result<BTreeMap<&ComponentName, Rules>, Error> {
+    let mut all = BTreeMap::new();
+    for component in &desired.components {
+        let rules = Rules::compile(&component.health).map_err(|errors| {
+            let why = errors.first().map(ToString::to_string).unwrap_or_default();
+            Error::HealthRule { component: component.name.clone(), why }
+        })?;
+        all.insert(&component.name, rules);
+    }
+    Ok(all)
+}
+
+struct Survey<'a> {
+    http: &'a Http,
+    kinds: &'a Kinds,
+    desired: &'a Desired,
+    live: &'a Live,
+    rules: &'a BTreeMap<&'a ComponentName, Rules>,
+}
+
+/// The health of an object, and its body where it is not healthy.
+type Assessed = (ObjectHealth, Option<Value>);
+
+impl Survey<'_> {
+    async fn all(&self) -> Result<Vec<Assessed>, Error> {
+        let mut listed = self.listed().await?;
+        let all = self.desired.objects().map(|(component, object)| {
+            let id = object.object.id();
+            match listed.remove(id) {
+                Some(assessed) => assessed,
+                None => self.as_observed(component, object),
+            }
+        });
+        Ok(all.collect())
+    }
+
+    /// What was observed tells enough of all but settled objects, whose bodies were dropped.
+    fn as_observed(&self, component: &DesiredComponent, object: &DesiredObject) -> Assessed {
+        let id = object.object.id();
+        let none = |health| (self.health(component, id, health), None);
+        match self.live.objects.get(id) {
+            Some(Observation::Present(live)) => self.assess(component, id, live.object.expose()),
+            Some(Observation::Absent(_)) => none(Health::Missing),
+            Some(Observation::Settled) if self.is_inert(component, &id.kind) => {
+                none(Health::Current)
+            }
+            Some(Observation::Settled) => {
+                none(Health::Unknown { why: "it was not found again".into() })
+            }
+            None => none(Health::Unknown { why: "it was not looked at".into() }),
+        }
+    }
+
+    fn is_inert(&self, component: &DesiredComponent, kind: &GroupKind) -> bool {
+        kinds::is_inert(kind) && !component.health.iter().any(|rule| kind.fits(&rule.kind))
+    }
+
+    fn health(&self, component: &DesiredComponent, id: &ObjectId, health: Health) -> ObjectHealth {
+        let (component, id) = (component.name.clone(), id.clone());
+        ObjectHealth { component, id, health, reasons: Vec::new() }
+    }
+
+    fn assess(&self, component: &DesiredComponent, id: &ObjectId, body: &Value) -> Assessed {
+        let none = Rules::default();
+        let health = assess(body, self.rules.get(&component.name).unwrap_or(&none));
+        let body = (!health.is_current()).then(|| body.clone());
+        (self.health(component, id, health), body)
+    }
+
+    /// Lists the kinds of settled objects, and assesses these.
+    async fn listed(&self) -> Result<BTreeMap<ObjectId, Assessed>, Error> {
+        let mut wanted: BTreeMap<&Resource, BTreeMap<Key, (&DesiredComponent, &ObjectId)>> =
+            BTreeMap::new();
+        for (component, object) in self.desired.objects() {
+            let id = object.object.id();
+            let is_settled = matches!(self.live.objects.get(id), Some(Observation::Settled));
+            if !is_settled || self.is_inert(component, &id.kind) {
+                continue;
+            }
+            if let Some(resource) = self.kinds.exactly(&id.kind, object.object.version()) {
+                let key = listing::key(id, resource);
+                wanted.entry(resource).or_default().insert(key, (component, id));
+            }
+        }
+        let lists = stream::iter(wanted)
+            .map(|(resource, wanted)| self.list(resource, wanted))
+            .buffer_unordered(self.http.concurrency());
+        lists.try_concat().await.map(|all: Vec<_>| all.into_iter().collect())
+    }
+
+    async fn list(
+        &self,
+        resource: &Resource,
+        wanted: BTreeMap<Key, (&DesiredComponent, &ObjectId)>,
+    ) -> Result<Vec<(ObjectId, Assessed)>, Error> {
+        let keep = |key: &Key, live: LiveObject| {
+            let (component, id) = wanted.get(key)?;
+            Some(((*id).clone(), self.assess(component, id, live.object.expose())))
+        };
+        let site = &self.desired.site;
+        let listed = listing::owned(self.http, resource, site, &BTreeMap::new(), keep).await?;
+        Ok(listed.into_values().collect())
+    }
+}
+
+/// Looks whether a Service has a ready endpoint; the error says why not.
+pub(crate) async fn endpoint(
+    http: &Http,
+    kinds: &Kinds,
+    service: &ObjectId,
+) -> Result<Result<(), String>, Error> {
+    let kind = GroupKind::new("discovery.k8s.io", "EndpointSlice");
+    let Some(resource) = kinds.preferred(&kind) else { return Ok(Ok(())) };
+    let namespace = service.namespace.as_deref().unwrap_or_default();
+    let selector = format!("kubernetes.io/service-name={}", service.name);
+    let slices = pods::list(http, resource, namespace, ("labelSelector", &selector)).await?;
+    let endpoints = slices.iter().filter_map(|slice| slice.get("endpoints")?.as_array()).flatten();
+    let mut count = 0;
+    for endpoint in endpoints {
+        count += 1;
+        let ready = endpoint.pointer("/conditions/ready").and_then(Value::as_bool);
+        if ready.unwrap_or(true) {
+            return Ok(Ok(()));
+        }
+    }
+    Ok(Err(match count {
+        0 => "the service has no endpoint".into(),
+        count => format!("none of the {count} endpoints of the service is ready"),
+    }))
+}

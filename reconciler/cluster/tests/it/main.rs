@@ -1,0 +1,11 @@
+//! The cluster stage against a real API server.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
+
+mod apply;
+mod doctor;
+mod faults;
+mod health;
+mod inventory;
+mod observe;
+mod site;
