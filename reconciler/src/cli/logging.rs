@@ -1,0 +1,45 @@
+//! The log on standard error.
+
+use tracing_subscriber::EnvFilter;
+
+use super::{
+    global::{Global, LogFormat},
+    screen::{LogWriter, Screen},
+};
+
+/// The variable that filters the log.
+const FILTER: &str = "SITEWRIGHT_LOG";
+
+/// Starts the log.
+pub(super) fn start(global: &Global, screen: &Screen) {
+    let default = match (global.quiet, global.verbose) {
+        (true, _) => "error",
+        (false, 0) => "warn",
+        (false, 1) => "sitewright=info,warn",
+        (false, 2) => "sitewright=debug,info",
+        (false, _) => "trace",
+    };
+    let filter = match std::env::var(FILTER) {
+        Ok(text) if !text.is_empty() => EnvFilter::new(text),
+        _ => EnvFilter::new(expand(default)),
+    };
+    let writer = LogWriter(screen.clone());
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(move || writer.clone())
+        .with_target(global.verbose > 1);
+    // A second start (in tests) keeps the first log.
+    let _ = match global.log_format {
+        LogFormat::Json => builder.json().try_init(),
+        LogFormat::Text => builder.without_time().with_ansi(true).try_init(),
+    };
+}
+
+/// The crates of this workspace have targets of their own.
+fn expand(default: &str) -> String {
+    let Some((ours, rest)) = default.split_once(',') else { return default.to_owned() };
+    let level = ours.rsplit_once('=').map_or(ours, |(_, level)| level);
+    let crates = ["sitewright", "sitewright_source", "sitewright_cluster", "sitewright_model"];
+    let ours: Vec<String> = crates.iter().map(|name| format!("{name}={level}")).collect();
+    format!("{},{rest}", ours.join(","))
+}

@@ -1,0 +1,10 @@
+//! Sitewright, the program: the one place that joins the stages, and what people see of them.
+//!
+//! Comes in: a command line. Goes out: an exit code, a result on standard output, everything else
+//! on standard error. Never: a decision about a cluster; those are the model's.
+
+pub mod cli;
+mod commands;
+pub mod output;
+pub mod pipeline;
+mod plans;

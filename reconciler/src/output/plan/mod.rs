@@ -1,0 +1,49 @@
+//! A plan as text, Markdown and JSON: three readers of one [`Plan`].
+
+mod markdown;
+#[cfg(test)]
+pub(crate) mod sample;
+#[cfg(test)]
+mod tests;
+mod text;
+mod view;
+mod waits;
+
+pub(crate) use markdown::code;
+pub use markdown::markdown;
+pub use text::text;
+pub use view::Tally;
+pub(crate) use waits::gates_phrase;
+
+use sitewright_model::plan::Plan;
+
+/// Returns `plan` as versioned JSON; `schema/plan.json` describes it.
+pub fn json(plan: &Plan) -> String {
+    super::json(plan)
+}
+
+/// How the reader calls this program for the plan's site, so that a hint can be copied as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invocation {
+    /// The site as it was given on the command line.
+    pub site: String,
+}
+
+impl Invocation {
+    /// Makes the invocation of a site as it was given on the command line.
+    pub fn new(site: impl Into<String>) -> Self {
+        Self { site: site.into() }
+    }
+
+    /// Returns a command line, for example `sitewright apply sites/lab-gpu --plan sha256:…`.
+    pub fn command(&self, verb: &str, rest: &str) -> String {
+        let mut command = format!("sitewright {verb}");
+        for part in [if self.site == "." { "" } else { &self.site }, rest] {
+            if !part.is_empty() {
+                command.push(' ');
+                command.push_str(part);
+            }
+        }
+        command
+    }
+}

@@ -1,0 +1,378 @@
+//! A plan with one of everything, for the snapshots of all printers.
+
+use serde_json::{Value, json};
+use sitewright_model::{
+    digest::Digest,
+    format::blueprint::Hazard,
+    object::{GroupKind, ObjectId, Shown, Uid},
+    plan::{
+        Action, Attribution, Change, ChangeCause, ComponentPlan, FORMAT, FieldChange, Gate, Judged,
+        Plan, PlanDigest, PlannedCluster,
+    },
+    revision::Revision,
+};
+
+pub(crate) fn id(kind: &str, name: &str) -> ObjectId {
+    let (kind, group) = kind.split_once('.').unwrap_or((kind, ""));
+    let (namespace, name) = match name.split_once('/') {
+        Some((namespace, name)) => (Some(namespace.to_owned()), name),
+        None => (None, name),
+    };
+    ObjectId { kind: GroupKind::new(group, kind), namespace, name: name.to_owned() }
+}
+
+pub(crate) fn change(kind: &str, name: &str, action: Action) -> Change {
+    Change {
+        id: id(kind, name),
+        api_version: "v1".into(),
+        action,
+        cause: ChangeCause::Revision,
+        hazard: Hazard::Safe,
+        because: Vec::new(),
+        gates: Vec::new(),
+        judged: Judged::Server,
+        origin: Some("templates/x.yaml.j2".into()),
+    }
+}
+
+pub(crate) fn none(kind: &str, name: &str) -> Change {
+    Change { cause: ChangeCause::None, judged: Judged::Digest, ..change(kind, name, Action::None) }
+}
+
+pub(crate) fn field(field: &str, before: Value, after: Value) -> FieldChange {
+    let shown = |value: Value| if value.is_null() { Shown::Absent } else { Shown::Value(value) };
+    FieldChange { field: field.into(), before: shown(before), after: shown(after), by: None }
+}
+
+fn edited(mut field: FieldChange) -> FieldChange {
+    field.by = Some(Attribution {
+        manager: "kubectl-edit".into(),
+        time: Some("2026-11-03T14:02:31Z".into()),
+    });
+    field
+}
+
+fn uid(text: &str) -> Uid {
+    Uid(text.to_owned())
+}
+
+fn component(name: &str, blueprint: Option<&str>, changes: Vec<Change>) -> ComponentPlan {
+    ComponentPlan {
+        name: name.parse().unwrap(),
+        blueprint: blueprint.map(|name| (name.parse().unwrap(), "1.2.0".to_owned())),
+        depends_on: Vec::new(),
+        changes,
+    }
+}
+
+fn storage() -> ComponentPlan {
+    let cluster = Change {
+        hazard: Hazard::DestroysData,
+        because: vec!["the pools of the Ceph cluster go with it".into()],
+        gates: vec![
+            Gate::Tombstone {
+                uid: uid("0f2c9c1e-6b1f-4c39-9a60-2f6f1f0b8a11"),
+                because: "3 pools hold data of 41 bound claims".into(),
+            },
+            Gate::Approval { hazard: Hazard::DestroysData },
+        ],
+        origin: None,
+        ..change(
+            "CephCluster.ceph.rook.io",
+            "rook-ceph/rook-ceph",
+            Action::Delete { uid: uid("0f2c9c1e-6b1f-4c39-9a60-2f6f1f0b8a11") },
+        )
+    };
+    let class = Change {
+        gates: vec![Gate::BlastRadius { wanted: 25, allowed: 10 }],
+        ..change(
+            "StorageClass.storage.k8s.io",
+            "scratch",
+            Action::Replace {
+                uid: uid("77"),
+                immutable: vec!["parameters".into(), "provisioner".into()],
+            },
+        )
+    };
+    let mut changes = vec![cluster, class];
+    changes.extend((0..40).map(|n| none("ConfigMap", &format!("rook-ceph/settled-{n}"))));
+    component("storage", Some("rook-ceph"), changes)
+}
+
+fn config(level: &str) -> Value {
+    let mut lines: Vec<String> = (0..30).map(|n| format!("key-{n}: {n}")).collect();
+    lines[12] = format!("logLevel: {level}");
+    json!(lines.join("\n"))
+}
+
+fn queues() -> ComponentPlan {
+    let deployment = Change {
+        hazard: Hazard::RestartsPods,
+        because: vec!["the pod template changes, so its 2 pods are replaced one by one".into()],
+        cause: ChangeCause::Both,
+        ..change(
+            "Deployment.apps",
+            "kueue-system/kueue-controller-manager",
+            Action::Update {
+                fields: vec![
+                    field(
+                        "spec.template.spec.containers[name=manager].image",
+                        json!("registry.k8s.io/kueue/kueue:v0.19.1"),
+                        json!("registry.k8s.io/kueue/kueue:v0.19.2"),
+                    ),
+                    edited(field("spec.replicas", json!(5), json!(2))),
+                    field(
+                        "metadata.annotations[example.edu/owner]",
+                        json!(null),
+                        json!("hpc-team"),
+                    ),
+                ],
+            },
+        )
+    };
+    let configured = change(
+        "ConfigMap",
+        "kueue-system/kueue-manager-config",
+        Action::Update {
+            fields: vec![field(
+                "data[controller_manager_config.yaml]",
+                config("info"),
+                config("debug"),
+            )],
+        },
+    );
+    let secret = change(
+        "Secret",
+        "kueue-system/webhook-server-cert",
+        Action::Update {
+            fields: vec![
+                FieldChange {
+                    field: "data[tls.key]".into(),
+                    before: Shown::Secret,
+                    after: Shown::Secret,
+                    by: None,
+                },
+                FieldChange {
+                    field: "data[ca.crt]".into(),
+                    before: Shown::Absent,
+                    after: Shown::Secret,
+                    by: None,
+                },
+            ],
+        },
+    );
+    let queue = Change {
+        hazard: Hazard::EvictsJobs,
+        because: vec!["HoldAndDrain evicts every workload".into()],
+        gates: vec![Gate::Approval { hazard: Hazard::EvictsJobs }],
+        ..change(
+            "ClusterQueue.kueue.x-k8s.io",
+            "vision",
+            Action::Update {
+                fields: vec![field("spec.stopPolicy", json!("None"), json!("HoldAndDrain"))],
+            },
+        )
+    };
+    let taken = Change {
+        cause: ChangeCause::Drift,
+        gates: vec![Gate::Conflict {
+            fields: vec![("kubectl-client-side-apply".into(), ".spec.ports[port=443]".into())],
+        }],
+        ..change(
+            "Service",
+            "kueue-system/kueue-webhook-service",
+            Action::Update {
+                fields: vec![edited(field(
+                    "spec.ports[port=443].targetPort",
+                    json!(9444),
+                    json!(9443),
+                ))],
+            },
+        )
+    };
+    let mut component =
+        component("queues", Some("kueue"), vec![deployment, configured, secret, queue, taken]);
+    component.depends_on = vec!["gpus".parse().unwrap(), "storage".parse().unwrap()];
+    component
+}
+
+fn gpus() -> ComponentPlan {
+    let mut changes: Vec<Change> = (0..15)
+        .map(|n| {
+            change("ClusterRole.rbac.authorization.k8s.io", &format!("gpu-{n}"), Action::Create)
+        })
+        .collect();
+    changes.extend((0..3).map(|n| {
+        let name = format!("crd-{n}.nvidia.com");
+        change("CustomResourceDefinition.apiextensions.k8s.io", &name, Action::Create)
+    }));
+    changes.push(Change {
+        judged: Judged::Schema,
+        ..change("ClusterPolicy.nvidia.com", "cluster-policy", Action::Create)
+    });
+    changes.push(Change {
+        judged: Judged::NotYet { why: "webhook gpu.example.edu is not up yet".into() },
+        ..change("NVIDIADriver.nvidia.com", "default", Action::Create)
+    });
+    changes.push(change(
+        "Namespace",
+        "gpu-operator",
+        Action::Adopt {
+            fields: vec![field(
+                "metadata.labels[sitewright.dev/site]",
+                json!(null),
+                json!("lab-gpu"),
+            )],
+        },
+    ));
+    component("gpus", Some("gpu-nvidia"), changes)
+}
+
+fn troubles() -> ComponentPlan {
+    let gated = |name: &str, action: Action, gate: Gate| Change {
+        gates: vec![gate],
+        ..change("ConfigMap", name, action)
+    };
+    component(
+        "troubles",
+        Some("extras"),
+        vec![
+            gated("lab/adoptable", Action::Adopt { fields: vec![] }, Gate::Adoption),
+            gated("lab/theirs", Action::Unknown, Gate::OtherSite { site: "lab-cpu".into() }),
+            gated(
+                "lab/refused",
+                Action::Unknown,
+                Gate::Refused { causes: vec!["data.key: Invalid value: must be text".into()] },
+            ),
+            gated(
+                "lab/unproven",
+                Action::Replace { uid: uid("8"), immutable: vec!["data".into()] },
+                {
+                    Gate::UnprovenReplacement {
+                        causes: vec!["data: Forbidden by policy lab-rules".into()],
+                    }
+                },
+            ),
+            gated(
+                "lab/unseen",
+                Action::Delete { uid: uid("9") },
+                Gate::MissingEvidence { because: "claims could not be listed: forbidden".into() },
+            ),
+            gated(
+                "lab/going",
+                Action::Unknown,
+                Gate::Terminating {
+                    finalizers: vec!["foregroundDeletion".into(), "example.edu/cleanup".into()],
+                },
+            ),
+            gated(
+                "lab/emptied",
+                Action::Delete { uid: uid("4") },
+                Gate::EmptyRendering { owned: 7 },
+            ),
+            Change {
+                cause: ChangeCause::Drift,
+                ..gated(
+                    "lab/watched",
+                    Action::Update {
+                        fields: vec![edited(field("data.mode", json!("b"), json!("a")))],
+                    },
+                    Gate::ReportOnly,
+                )
+            },
+        ],
+    )
+}
+
+fn removed() -> ComponentPlan {
+    let deletes = (0..3).map(|n| Change {
+        origin: None,
+        ..change("ConfigMap", &format!("old/config-{n}"), Action::Delete { uid: uid("5") })
+    });
+    let mut changes: Vec<Change> = deletes.collect();
+    changes.push(change("Namespace", "shared", Action::Release { uid: uid("6") }));
+    changes.push(change("ConfigMap", "old/gone", Action::Forget));
+    changes.push(change("ConfigMap", "old/recorded", Action::Record));
+    changes.push(Change {
+        cause: ChangeCause::Drift,
+        ..change("ConfigMap", "old/deleted-by-hand", Action::Create)
+    });
+    component("old", None, changes)
+}
+
+fn plan(components: Vec<ComponentPlan>) -> Plan {
+    Plan {
+        format: FORMAT.to_owned(),
+        site: "lab-gpu".parse().unwrap(),
+        revision: Revision {
+            repository: "https://git.example.edu/lab/cluster".into(),
+            path: "sites/lab-gpu".into(),
+            reference: Some("main".into()),
+            commit: Some("1f3c9e2a01bc5d6e7f80911223344556677889aa".into()),
+            dirty: true,
+            inputs: Digest::of("inputs"),
+        },
+        cluster: PlannedCluster {
+            uid: uid("6c1f0d3e-0000-4000-8000-000000000001"),
+            version: "v1.37.2".into(),
+            name: "lab-admin".into(),
+        },
+        digest: PlanDigest(Digest::of("plan")),
+        components,
+    }
+}
+
+/// One of everything.
+pub(crate) fn everything() -> Plan {
+    plan(vec![
+        storage(),
+        gpus(),
+        queues(),
+        troubles(),
+        component("quiet", Some("extras"), vec![none("ConfigMap", "lab/quiet")]),
+        removed(),
+    ])
+}
+
+/// Nothing to do.
+pub(crate) fn quiet() -> Plan {
+    let changes = vec![
+        none("ConfigMap", "lab/quiet"),
+        none("Namespace", "lab"),
+        change("ConfigMap", "lab/recorded", Action::Record),
+    ];
+    plan(vec![component("quiet", Some("extras"), changes)])
+}
+
+/// A first plan of a small site: creates only.
+pub(crate) fn first() -> Plan {
+    let changes = vec![
+        change("Namespace", "hello", Action::Create),
+        change("ConfigMap", "hello/greeting", Action::Create),
+    ];
+    plan(vec![component("hello", Some("hello"), changes)])
+}
+
+/// Far more than fits a comment.
+pub(crate) fn huge() -> Plan {
+    let components = (0..60).map(|n| {
+        let changes = (0..80).map(|m| {
+            let fields = (0..6)
+                .map(|f| field(&format!("data.key-{f}"), json!("before ``` `"), json!("after")))
+                .collect();
+            let gates = if m % 4 == 0 {
+                vec![Gate::Approval { hazard: Hazard::RestartsPods }]
+            } else {
+                Vec::new()
+            };
+            Change {
+                hazard: Hazard::RestartsPods,
+                because: vec!["its pods read it at start".into()],
+                gates,
+                ..change("ConfigMap", &format!("lab/c{n}-{m}"), Action::Update { fields })
+            }
+        });
+        component(&format!("component-{n}"), Some("extras"), changes.collect())
+    });
+    plan(components.collect())
+}

@@ -1,0 +1,85 @@
+use anstream::adapter::strip_str;
+
+use super::{Invocation, Tally, json, markdown, sample, text};
+use crate::output::{Detail, Glyphs, Look};
+
+fn invocation() -> Invocation {
+    Invocation::new("sites/lab-gpu")
+}
+
+fn plain(plan: &sitewright_model::plan::Plan, look: &Look) -> String {
+    strip_str(&text(plan, look, &invocation())).to_string()
+}
+
+#[test]
+fn everything_as_text() {
+    insta::assert_snapshot!(plain(&sample::everything(), &Look::plain()));
+}
+
+#[test]
+fn everything_on_a_narrow_ascii_terminal() {
+    let look = Look { width: 80, glyphs: Glyphs::Ascii, detail: Detail::Folded };
+    let text = plain(&sample::everything(), &look);
+    assert!(text.is_ascii(), "not ASCII: {text}");
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn everything_in_brief() {
+    insta::assert_snapshot!(plain(
+        &sample::everything(),
+        &Look::plain().with_detail(Detail::Brief)
+    ));
+}
+
+#[test]
+fn everything_in_full() {
+    insta::assert_snapshot!(plain(&sample::everything(), &Look::plain().with_detail(Detail::Full)));
+}
+
+#[test]
+fn colours_of_a_first_plan() {
+    insta::assert_snapshot!(
+        text(&sample::first(), &Look::plain(), &invocation()).replace('\u{1b}', "^[")
+    );
+}
+
+#[test]
+fn nothing_to_do_is_short() {
+    insta::assert_snapshot!(plain(&sample::quiet(), &Look::plain()));
+}
+
+#[test]
+fn everything_as_markdown() {
+    insta::assert_snapshot!(markdown(&sample::everything(), &invocation()));
+}
+
+#[test]
+fn nothing_to_do_as_markdown() {
+    insta::assert_snapshot!(markdown(&sample::quiet(), &invocation()));
+}
+
+#[test]
+fn a_huge_plan_fits_a_comment_and_says_what_is_cut() {
+    let page = markdown(&sample::huge(), &invocation());
+    assert!(page.len() < super::markdown::LIMIT, "{} bytes", page.len());
+    assert!(page.len() > super::markdown::LIMIT / 2, "{} bytes: cut too soon", page.len());
+    assert!(page.contains("Cut to fit: the details of"));
+    assert!(page.contains("sha256:"), "the digest is never cut");
+    assert!(page.contains("**3,600 to update, 1,200 held**"));
+}
+
+#[test]
+fn json_is_the_plan_itself() {
+    let plan = sample::everything();
+    let read: sitewright_model::plan::Plan = serde_json::from_str(&json(&plan)).unwrap();
+    assert_eq!(read, plan);
+}
+
+#[test]
+fn counts_add_up() {
+    let plan = sample::everything();
+    let tally = Tally::of_plan(&plan);
+    let all: usize = plan.components.iter().map(|component| component.changes.len()).sum();
+    assert_eq!(tally.applicable() + tally.held + tally.unchanged + tally.record, all);
+}

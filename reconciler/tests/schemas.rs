@@ -1,0 +1,37 @@
+//! The schemas of the output formats in `schema/` are generated from the types that are printed.
+//!
+//! `SITEWRIGHT_BLESS=1 cargo test -p sitewright --test schemas` writes them anew.
+
+use std::{env, fs, path::Path};
+
+use serde_json::Value;
+use sitewright::output::{diagnostics::Findings, doctor::Doctor, status::Status};
+use sitewright_cluster::apply::Report;
+use sitewright_model::{format::schema, plan::DriftReport};
+
+/// A file of `schema/`, and what makes its text.
+type Schema = (&'static str, fn(&str) -> Value);
+
+#[test]
+fn the_schemas_of_the_output_formats_are_those_of_the_types() {
+    let schemas: [Schema; 5] = [
+        ("report.schema.json", schema::written::<Report>),
+        ("drift.schema.json", schema::written::<DriftReport>),
+        ("status.schema.json", schema::written::<Status>),
+        ("doctor.schema.json", schema::written::<Doctor>),
+        ("findings.schema.json", schema::written::<Findings>),
+    ];
+    for (file, schema) in schemas {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../schema").join(file);
+        let expected = serde_json::to_string_pretty(&schema(file)).unwrap() + "\n";
+        if env::var_os("SITEWRIGHT_BLESS").is_some() {
+            fs::write(&path, expected).unwrap();
+            continue;
+        }
+        assert!(
+            fs::read_to_string(&path).unwrap_or_default() == expected,
+            "schema/{file} is not the schema of its type; write it anew with\n    \
+             SITEWRIGHT_BLESS=1 cargo test -p sitewright --test schemas"
+        );
+    }
+}
