@@ -1,0 +1,123 @@
+//! Git repositories over smart HTTP.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, bail};
+use hyper::{
+    Request, Response,
+    body::Bytes,
+    header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName},
+};
+
+use super::Server;
+use crate::{
+    pki::{Authority, Certificate},
+    process, proxy,
+};
+
+/// A server of the bare repositories in a folder, by `git http-backend`; stops when dropped.
+///
+/// It only reads: tests commit into the repositories directly.
+#[derive(Debug)]
+pub struct GitHttp {
+    server: Server,
+    scheme: &'static str,
+}
+
+impl GitHttp {
+    /// Serves over plain HTTP on a free port; `folder/x.git` is at `URL/x.git`.
+    ///
+    /// # Errors
+    /// No port is free.
+    pub fn serve(folder: impl Into<PathBuf>) -> Result<Self> {
+        let folder = folder.into();
+        let server = Server::start(None, move |request| answer(&folder, request))?;
+        Ok(Self { server, scheme: "http" })
+    }
+
+    /// Serves over HTTPS on a free port, with a certificate of `authority` for `127.0.0.1` and
+    /// `localhost`.
+    ///
+    /// # Errors
+    /// No port is free.
+    pub fn serve_tls(folder: impl Into<PathBuf>, authority: &Authority) -> Result<Self> {
+        let folder = folder.into();
+        let certificate: Certificate = authority.server(&["127.0.0.1", "localhost"])?;
+        let tls = proxy::acceptor(&certificate)?;
+        let server = Server::start(Some(tls), move |request| answer(&folder, request))?;
+        Ok(Self { server, scheme: "https" })
+    }
+
+    /// The address, such as `http://127.0.0.1:40126`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("{}://{}", self.scheme, self.server.address)
+    }
+
+    /// Every request so far, as `METHOD PATH?QUERY`.
+    #[must_use]
+    pub fn requests(&self) -> Vec<String> {
+        self.server.requests()
+    }
+}
+
+/// Runs the request through git as a CGI program (RFC 3875).
+fn answer(folder: &Path, request: &Request<Bytes>) -> Result<Response<Vec<u8>>> {
+    let header = |name: HeaderName| text(request.headers(), &name);
+    let mut command = Command::new("git");
+    command
+        .arg("http-backend")
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_PROJECT_ROOT", folder)
+        .env("GIT_HTTP_EXPORT_ALL", "1")
+        .env("GIT_PROTOCOL", header(HeaderName::from_static("git-protocol")))
+        .env("REQUEST_METHOD", request.method().as_str())
+        .env("PATH_INFO", request.uri().path())
+        .env("QUERY_STRING", request.uri().query().unwrap_or_default())
+        .env("CONTENT_TYPE", header(CONTENT_TYPE))
+        .env("CONTENT_LENGTH", request.body().len().to_string())
+        .env("HTTP_CONTENT_ENCODING", header(CONTENT_ENCODING))
+        .env("REMOTE_ADDR", "127.0.0.1");
+    parse(&process::output_bytes(&mut command, request.body())?)
+}
+
+fn text(headers: &HeaderMap, name: &HeaderName) -> String {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+}
+
+/// Splits what a CGI program prints into headers and body.
+fn parse(output: &[u8]) -> Result<Response<Vec<u8>>> {
+    let separator = b"\r\n\r\n";
+    let end = output
+        .windows(separator.len())
+        .position(|window| window == separator)
+        .context("git answered without headers")?;
+    let (head, body) = output.split_at(end);
+    let mut response = Response::builder();
+    for line in std::str::from_utf8(head)?.lines() {
+        let Some((name, value)) = line.split_once(": ") else { bail!("not a header: {line}") };
+        response = match name {
+            "Status" => response.status(value.split(' ').next().unwrap_or_default()),
+            _ => response.header(name, value),
+        };
+    }
+    let body = body.get(separator.len()..).unwrap_or_default();
+    Ok(response.body(body.to_vec())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn a_status_line_of_a_cgi_program_is_the_status() {
+        let response = parse(b"Status: 404 Not Found\r\nPragma: no-cache\r\n\r\nnothing").unwrap();
+        assert_eq!(response.status().as_u16(), 404);
+        assert_eq!(response.headers()["pragma"], "no-cache");
+        assert_eq!(response.body(), b"nothing");
+    }
+}
