@@ -1,0 +1,251 @@
+//! What the demo plays on: a control plane, a site repository, the program.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    thread,
+    time::Instant,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Serialize;
+use serde_json::Value;
+use sitewright_testbed::{ControlPlane, Nodes, Options, mirror::Mirrors, tools::Tool};
+use tempfile::TempDir;
+
+/// The site that is shown.
+const SITE: &str = "tiny";
+
+/// One thing that the demo has shown.
+#[derive(Serialize)]
+struct Seen {
+    step: &'static str,
+    seen: String,
+    seconds: f32,
+}
+
+/// The control plane, the repository and the program.
+pub(super) struct Stage {
+    pub(super) control_plane: ControlPlane,
+    folder: TempDir,
+    program: PathBuf,
+    mirrors: PathBuf,
+    helm: PathBuf,
+    step: bool,
+    seen: Vec<Seen>,
+}
+
+/// What a run of the program gave.
+pub(super) struct Run {
+    pub(super) code: i32,
+    pub(super) stdout: String,
+}
+
+impl Stage {
+    /// Builds what is not built yet and starts the control plane, with nodes on which pods become ready.
+    pub(super) fn set_up(step: bool) -> Result<Self> {
+        say(
+            "Setting up: the program, Kubernetes, helm, and the charts (only the first run is slow)",
+        );
+        let program = build_program()?;
+        let helm = Tool::Helm.find()?;
+        let folder = tempfile::Builder::new().prefix("sitewright-demo-").tempdir()?;
+        let mirrors = Mirrors::make(&folder.path().join("mirrors"))?.file;
+        let nodes = Nodes::named("node").count(2);
+        let control_plane = ControlPlane::start(Options::new().scheduler().nodes(nodes))?;
+        let stage = Self { control_plane, folder, program, mirrors, helm, step, seen: Vec::new() };
+        stage.make_repository()?;
+        Ok(stage)
+    }
+
+    /// Tells what comes, waits for Enter where that was asked for, plays it, and notes what was seen.
+    pub(super) fn play(
+        &mut self,
+        step: &'static str,
+        work: impl FnOnce(&mut Self) -> Result<String>,
+    ) -> Result<()> {
+        say(&format!("\n\x1b[1m== {step}\x1b[0m"));
+        if self.step {
+            say("(Enter goes on)");
+            std::io::stdin().read_line(&mut String::new())?;
+        }
+        let started = Instant::now();
+        let seen =
+            work(self).with_context(|| format!("the step `{step}` is not as it should be"))?;
+        say(&format!("\x1b[32mseen:\x1b[0m {seen}"));
+        self.seen.push(Seen { step, seen, seconds: started.elapsed().as_secs_f32() });
+        Ok(())
+    }
+
+    /// Runs the program on the site's newest commit, shows what it prints, and checks its exit code.
+    pub(super) fn sitewright(&self, verb: &str, options: &[&str], code: i32) -> Result<Run> {
+        let site = format!("file://{}//sites/{SITE}@main", self.repository().display());
+        say(&format!("\x1b[2m$ sitewright {verb} {site} {}\x1b[0m", options.join(" ")));
+        let output = Command::new(&self.program)
+            .arg(verb)
+            .arg(&site)
+            .args(options)
+            .env("KUBECONFIG", self.control_plane.kubeconfig())
+            .env("SITEWRIGHT_MIRRORS", &self.mirrors)
+            .env("SITEWRIGHT_HELM", &self.helm)
+            .env("SITEWRIGHT_CACHE_DIR", self.folder.path().join("cache"))
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output()
+            .context("the program does not start")?;
+        let run = Run {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        };
+        if !options.contains(&"json") {
+            say(run.stdout.trim_end());
+        }
+        ensure!(
+            run.code == code,
+            "`sitewright {verb}` ended with {} where {code} was expected",
+            run.code
+        );
+        Ok(run)
+    }
+
+    /// Runs kubectl as somebody at a keyboard.
+    pub(super) fn kubectl(&self, arguments: &[&str]) -> Result<String> {
+        say(&format!("\x1b[2m$ kubectl {}\x1b[0m", arguments.join(" ")));
+        self.control_plane.kubectl(arguments)
+    }
+
+    /// The same with something on standard input.
+    pub(super) fn kubectl_with(&self, arguments: &[&str], input: &str) -> Result<String> {
+        say(&format!("\x1b[2m$ kubectl {} <<< '{input}'\x1b[0m", arguments.join(" ")));
+        self.control_plane.kubectl_with(arguments, input.as_bytes())
+    }
+
+    /// Returns the plan as JSON, without showing it.
+    pub(super) fn plan(&self, code: i32) -> Result<Value> {
+        let run = self.sitewright("plan", &["-o", "json"], code)?;
+        serde_json::from_str(&run.stdout).context("the plan is no JSON")
+    }
+
+    /// Changes `from` to `to` in the site file and commits that.
+    pub(super) fn commit(&self, message: &str, from: &str, to: &str) -> Result<()> {
+        self.rewrite(message, |text| {
+            ensure!(text.contains(from), "the example site no longer says `{from}`");
+            Ok(text.replacen(from, to, 1))
+        })
+    }
+
+    /// Cuts the site file off at `from` and commits that.
+    pub(super) fn cut(&self, message: &str, from: &str) -> Result<()> {
+        self.rewrite(message, |text| {
+            let (kept, _) = text
+                .split_once(from)
+                .with_context(|| format!("the example site no longer says `{from}`"))?;
+            Ok(kept.trim_end().to_owned() + "\n")
+        })
+    }
+
+    /// Adds `lines` at the end of the site file and commits that.
+    pub(super) fn append(&self, message: &str, lines: &str) -> Result<()> {
+        self.rewrite(message, |text| Ok(text.to_owned() + lines))
+    }
+
+    fn rewrite(&self, message: &str, change: impl FnOnce(&str) -> Result<String>) -> Result<()> {
+        let path = self.repository().join("sites").join(SITE).join("site.yaml");
+        fs::write(&path, change(&fs::read_to_string(&path)?)?)?;
+        self.git(&["commit", "--all", "--quiet", "--message", message])?;
+        say(&self.git(&["show", "--format=commit %h: %s", "--unified=0"])?);
+        Ok(())
+    }
+
+    /// Prints what was seen, step by step.
+    #[expect(clippy::print_stdout, reason = "the summary is the result of the demo")]
+    pub(super) fn summary(&self, json: bool) -> Result<()> {
+        if json {
+            println!("{}", serde_json::to_string_pretty(&self.seen)?);
+            return Ok(());
+        }
+        println!("\nSeen:");
+        for seen in &self.seen {
+            println!("  {:<34} {:>5.1} s  {}", seen.step, seen.seconds, seen.seen);
+        }
+        Ok(())
+    }
+
+    /// Leaves everything up until Ctrl-C.
+    pub(super) fn keep(&self) -> ! {
+        say(&format!(
+            "\nThe cluster stays up until Ctrl-C:\n  export KUBECONFIG={}\n  repository: {}\n  program: {}",
+            self.control_plane.kubeconfig().display(),
+            self.repository().display(),
+            self.program.display()
+        ));
+        loop {
+            thread::park();
+        }
+    }
+
+    fn repository(&self) -> PathBuf {
+        self.folder.path().join("site-repository")
+    }
+
+    fn make_repository(&self) -> Result<()> {
+        let root = crate::top();
+        copy_tree(&root.join("examples/sites"), &self.repository().join("sites"))?;
+        copy_tree(&root.join("blueprints"), &self.repository().join("blueprints"))?;
+        self.git(&["init", "--quiet", "--initial-branch", "main"])?;
+        self.git(&["add", "--all"])?;
+        self.git(&["commit", "--quiet", "--message", "the example sites"])?;
+        Ok(())
+    }
+
+    fn git(&self, arguments: &[&str]) -> Result<String> {
+        let output = Command::new("git")
+            .args(["-c", "user.name=Demo", "-c", "user.email=demo@example.org"])
+            .args(arguments)
+            .current_dir(self.repository())
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_SYSTEM", "/dev/null")
+            .output()
+            .context("git does not start: install git")?;
+        if !output.status.success() {
+            bail!(
+                "git {} failed: {}",
+                arguments.join(" "),
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+    }
+}
+
+/// The story goes to standard error, so that `--json` leaves standard output to the machine.
+#[expect(clippy::print_stderr, reason = "the demo tells a story")]
+pub(super) fn say(text: &str) {
+    eprintln!("{text}");
+}
+
+fn build_program() -> Result<PathBuf> {
+    let status = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--package", "sitewright"])
+        .current_dir(crate::top())
+        .status()?;
+    ensure!(status.success(), "sitewright does not build");
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| crate::top().join("target"), PathBuf::from);
+    Ok(target.join("debug/sitewright"))
+}
+
+fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from).with_context(|| format!("no folder {}", from.display()))? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_tree(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}

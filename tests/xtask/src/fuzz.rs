@@ -1,0 +1,71 @@
+//! `cargo xtask fuzz`
+
+use std::{fs, path::Path, process::Command};
+
+use anyhow::{Context, Result, ensure};
+
+/// The targets, each a program in `tests/fuzz/targets`.
+const TARGETS: [&str; 8] =
+    ["yaml", "site", "blueprint", "values", "git-tree", "git-answer", "archive", "location"];
+
+/// What libFuzzer needs of the compiler; these are flags of LLVM, so a stable toolchain takes them.
+const FLAGS: &str = "--cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module \
+    -Cllvm-args=-sanitizer-coverage-level=3 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+    -Cllvm-args=-sanitizer-coverage-pc-table";
+
+/// Feeds broken input to the readers for a bounded time.
+///
+/// What is found to be interesting is kept in target/fuzz/corpus, and what crashed in
+/// target/fuzz/artifacts.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The targets; all of them where none is named.
+    #[arg(value_parser = TARGETS)]
+    targets: Vec<String>,
+    /// How long each target runs.
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    seconds: u32,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let folder = super::top().join("target/fuzz");
+    let host = host()?;
+    let built = Command::new("cargo")
+        .args(["build", "--release", "--bins", "--target", &host, "--target-dir"])
+        .arg(&folder)
+        .arg("--manifest-path")
+        .arg(super::top().join("tests/fuzz/Cargo.toml"))
+        .env("RUSTFLAGS", FLAGS)
+        .status()?;
+    ensure!(built.success(), "the fuzz targets do not build");
+    let all: Vec<String> = TARGETS.map(str::to_owned).to_vec();
+    let targets = if arguments.targets.is_empty() { &all } else { &arguments.targets };
+    targets.iter().try_for_each(|target| {
+        let program = folder.join(&host).join("release").join(target);
+        fuzz(&program, target, &folder, arguments.seconds)
+    })
+}
+
+fn fuzz(program: &Path, target: &str, folder: &Path, seconds: u32) -> Result<()> {
+    let corpus = folder.join("corpus").join(target);
+    let artifacts = folder.join("artifacts");
+    fs::create_dir_all(&corpus)?;
+    fs::create_dir_all(&artifacts)?;
+    let status = Command::new(program)
+        .args([corpus, super::top().join("tests/fuzz/seeds").join(target)])
+        .arg(format!("-max_total_time={seconds}"))
+        .arg(format!("-artifact_prefix={}/{target}-", artifacts.display()))
+        // A reader that needs ten seconds for four kilobytes hangs, for a person who waits.
+        .args(["-max_len=4096", "-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1"])
+        .status()
+        .with_context(|| format!("cannot run {}", program.display()))?;
+    ensure!(status.success(), "{target}: a crash, kept in {}", artifacts.display());
+    Ok(())
+}
+
+/// The host triple: with `--target`, the flags do not reach build scripts.
+fn host() -> Result<String> {
+    let output = Command::new("rustc").args(["--print", "host-tuple"]).output()?;
+    ensure!(output.status.success(), "rustc does not say what it builds for");
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}
