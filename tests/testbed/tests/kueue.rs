@@ -70,17 +70,22 @@ fn a_job_within_the_quota_runs_and_one_above_it_waits() {
     control_plane
         .kubectl(&["wait", "--for=condition=Active", "clusterqueue/vision", "--timeout=60s"])
         .unwrap();
-    for (name, gpus) in [("fits", 8), ("waits", 4)] {
-        control_plane.kubectl_with(&["apply", "-f", "-"], job(name, gpus).as_bytes()).unwrap();
-    }
+    let submit = |name: &str, gpus: u32| {
+        control_plane.kubectl_with(&["apply", "-f", "-"], job(name, gpus).as_bytes()).unwrap()
+    };
+    // One after the other: Kueue makes Workloads of two new Jobs side by side, so that the second may
+    // be admitted first.
+    submit("fits", 8);
     eventually("the pod of the admitted Job runs", || {
         get("pods", ".items[*].status.phase") == "Running"
     });
     assert_eq!(get("job/fits", ".spec.suspend"), "false", "{}", kueue.last_lines());
-    assert_eq!(get("job/waits", ".spec.suspend"), "true");
+    submit("waits", 4);
     eventually("the waiting Job is counted", || {
         get("localqueue/vision", ".status.pendingWorkloads") == "1"
     });
+    assert_eq!(get("job/waits", ".spec.suspend"), "true");
+    assert_eq!(get("pods", ".items[*].status.phase"), "Running", "a pod above the quota runs");
     control_plane
         .kubectl(&["wait", "--for=condition=Available", "apiservice", "--all", "--timeout=60s"])
         .unwrap();
