@@ -30,6 +30,9 @@ pub struct Entry {
     /// Whether it was there before Sitewright: such an object is released, not deleted, unless a tombstone names it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub adopted: bool,
+    /// Whether it was not yet seen healthy since its last apply: nothing is pruned in its stead before (law 3).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unproven: bool,
     /// How far it got.
     pub state: EntryState,
 }

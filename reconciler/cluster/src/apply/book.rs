@@ -47,6 +47,7 @@ pub(super) async fn write_ahead(scene: &Scene<'_>, mut store: Store) -> Result<B
                 api_version: desired.object.api_version().to_owned(),
                 component: component.name.clone(),
                 adopted: is_adopted(scene, part),
+                unproven: true,
                 state: EntryState::Planned,
             };
             Some((part.change.id.clone(), entry))
@@ -76,6 +77,14 @@ impl Book {
             Some(Note::Entry(entry)) => Some(entry),
             Some(Note::Forget) => None,
             Some(Note::Nothing) | None => self.store.as_ref()?.get(id),
+        }
+    }
+
+    /// Notes that an object was seen healthy.
+    pub(super) fn prove(&mut self, id: &ObjectId) {
+        if let Some(entry) = self.entry(id).filter(|entry| entry.unproven) {
+            let entry = Entry { unproven: false, ..entry.clone() };
+            self.note(id, Note::Entry(entry));
         }
     }
 

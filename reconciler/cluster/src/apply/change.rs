@@ -224,6 +224,8 @@ impl<'a> Apply<'_, 'a> {
             api_version: self.subject.desired.object.api_version().to_owned(),
             component: self.subject.component.name.clone(),
             adopted: self.outcome != ObjectOutcome::Replaced && is_adopted(self.scene, &self.part),
+            unproven: self.outcome != ObjectOutcome::Recorded
+                || self.subject.entry.is_none_or(|entry| entry.unproven),
             state: EntryState::Applied {
                 uid: live.uid.clone(),
                 rendered: self.subject.desired.digest,

@@ -260,6 +260,7 @@ impl<'s, 'a> Run<'s, 'a> {
             self.conclude(&part, ObjectOutcome::Deleted);
         }
         if requirement == Requirement::Healthy {
+            self.book.prove(id);
             self.count_healthy(id);
         }
         self.walk.done(&Step::Await(id.clone(), requirement), Outcome::Done);
@@ -361,13 +362,8 @@ impl<'s, 'a> Run<'s, 'a> {
         let waited = wait.since.elapsed().as_secs();
         match requirement {
             Requirement::Gone => {
-                let finalizers = wait.why.split_once("finalizer ").map(|(_, list)| list);
-                let finalizers: Vec<String> = finalizers
-                    .into_iter()
-                    .flat_map(|list| list.split(", "))
-                    .map(str::to_owned)
-                    .collect();
-                self.conclude(part, still_there(&finalizers));
+                let held = wait.why.split_once("held by ").map(|(_, held)| held);
+                self.conclude(part, still_there(held));
             }
             Requirement::Healthy | Requirement::Converged => {
                 let entry = self.results.health.entry(id.clone());

@@ -19,6 +19,7 @@ fn entry(number: usize) -> Entry {
         api_version: "v1".into(),
         component: "settings".parse().unwrap(),
         adopted: false,
+        unproven: false,
         state: EntryState::Applied {
             uid: Uid(format!("{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..28])),
             rendered: digest("rendered"),

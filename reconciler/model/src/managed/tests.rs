@@ -72,6 +72,7 @@ fn entry() -> Entry {
         api_version: "v1".into(),
         component: "web".parse().unwrap(),
         adopted: false,
+        unproven: true,
         state: EntryState::Planned,
     }
 }

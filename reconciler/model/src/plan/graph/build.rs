@@ -20,6 +20,8 @@ pub(super) struct Subject<'a> {
     pub(super) role: Role,
     /// Whether it is on the cluster now.
     pub(super) there: bool,
+    /// Whether it was not seen healthy since it was last applied.
+    pub(super) unproven: bool,
     /// The desired body, of what goes the live one; none where it is not known.
     pub(super) body: Option<&'a Value>,
 }
@@ -146,6 +148,7 @@ impl<'a> Site<'a> {
                 component: &component.name,
                 role: Role::of(&change.action),
                 there: !matches!(change.action, Action::Create | Action::Forget | Action::Unknown),
+                unproven: live.inventory.entries.get(&change.id).is_some_and(|e| e.unproven),
                 body: bodies.get(&change.id).copied().or_else(|| live_body(&change.id)),
             })
             .collect();

@@ -28,19 +28,29 @@ pub(super) fn add(site: &Site<'_>, draft: &mut Draft) {
     dependents_first(site, &removals, draft);
 }
 
+/// What of a wanted object a prune waits for, where it is new: changed by this plan, or by an earlier one
+/// and not seen healthy since. An object whose change cannot even be told is not there for sure.
+fn newness(subject: &Subject<'_>) -> Option<Requirement> {
+    match subject.role {
+        Role::Apply | Role::Lost => Some(Requirement::Converged),
+        Role::Idle | Role::Renew => subject.unproven.then_some(Requirement::Healthy),
+        Role::Remove | Role::Book | Role::Group => None,
+    }
+}
+
 /// After what is new is healthy: the changes of its component, of those that depend on it, and of all
 /// where the component left the site, since nobody can say any more who depended on it.
 fn after_changes(site: &Site<'_>, removals: &[(usize, &Subject<'_>)], draft: &mut Draft) {
-    let mut changed: BTreeMap<&ComponentName, Vec<usize>> = BTreeMap::new();
+    let mut changed: BTreeMap<&ComponentName, Vec<(usize, Requirement)>> = BTreeMap::new();
     for (index, subject) in site.subjects.iter().enumerate() {
-        if subject.role == Role::Apply {
-            changed.entry(subject.component).or_default().push(index);
+        if let Some(requirement) = newness(subject) {
+            changed.entry(subject.component).or_default().push((index, requirement));
         }
     }
     for (name, indices) in &changed {
         let group = draft.group(Node::Changes((*name).clone()));
-        for index in indices {
-            draft.hard(group, *index, Requirement::Converged);
+        for (index, requirement) in indices {
+            draft.hard(group, *index, *requirement);
         }
     }
     let losing: BTreeSet<&ComponentName> = removals.iter().map(|(_, s)| s.component).collect();
@@ -95,15 +105,17 @@ fn related<'a>(site: &Site<'a>, name: &'a ComponentName) -> Related<'a> {
 
 /// What moved to another namespace or component is there before the old one goes.
 fn after_moves(site: &Site<'_>, removals: &[(usize, &Subject<'_>)], draft: &mut Draft) {
-    let mut new: BTreeMap<(&GroupKind, &str), Vec<usize>> = BTreeMap::new();
+    let mut new: BTreeMap<(&GroupKind, &str), Vec<(usize, Requirement)>> = BTreeMap::new();
     for (index, subject) in site.subjects.iter().enumerate() {
-        if subject.role == Role::Apply {
-            new.entry((&subject.id.kind, &subject.id.name)).or_default().push(index);
+        if let Some(requirement) = newness(subject) {
+            let name = (&subject.id.kind, subject.id.name.as_str());
+            new.entry(name).or_default().push((index, requirement));
         }
     }
     for (index, subject) in removals {
-        for on in new.get(&(&subject.id.kind, subject.id.name.as_str())).into_iter().flatten() {
-            draft.hard(*index, *on, Requirement::Converged);
+        let name = (&subject.id.kind, subject.id.name.as_str());
+        for (on, requirement) in new.get(&name).into_iter().flatten() {
+            draft.hard(*index, *on, *requirement);
         }
     }
 }

@@ -365,6 +365,38 @@ fn deletes_come_last_after_health_and_in_reverse() {
     assert!(matches!(ends["Namespace n"], Consequence::Skipped { .. }));
 }
 
+/// A world in which `old` leaves the site, and `new` and `proven` came with an earlier apply.
+fn replaced_in_two_applies() -> World {
+    let named = |name: &str| deployment(name, json!({}));
+    let mut world = World::with([named("old"), named("new"), named("proven")]);
+    applied(&mut world);
+    world.put("app", [named("new"), named("proven")]);
+    world
+}
+
+#[test]
+fn a_delete_waits_for_what_an_earlier_apply_left_unhealthy() {
+    let mut world = replaced_in_two_applies();
+    let new = id("apps", "Deployment", "n", "new");
+    world.inventory.entries.get_mut(&new).unwrap().unproven = true;
+    let (steps, _) = walk(&world, Consent::Given, &[]);
+    assert_eq!(steps, ["Deployment new healthy", "Deployment old", "Deployment old gone"]);
+    let (steps, ends) = walk(&world, Consent::Given, &["Deployment new healthy"]);
+    assert_eq!(steps, ["Deployment new healthy"]);
+    assert_eq!(ends["Deployment old"], Consequence::Skipped { because_of: new });
+}
+
+#[test]
+fn a_delete_does_not_go_ahead_of_what_is_going_away_itself() {
+    let mut world = replaced_in_two_applies();
+    let new = id("apps", "Deployment", "n", "new");
+    world.put("app", [deployment("new", json!({ "x": 1 })), deployment("proven", json!({}))]);
+    world.cluster.get_mut(&new).unwrap().deleting_since = Some("2026-02-03T04:00:00Z".into());
+    let (steps, ends) = walk(&world, Consent::Given, &[]);
+    assert_eq!(steps, [""; 0]);
+    assert_eq!(ends["Deployment old"], Consequence::Skipped { because_of: new });
+}
+
 #[test]
 fn a_held_change_elsewhere_does_not_keep_a_component_from_pruning() {
     let mut world = World::new();

@@ -254,6 +254,7 @@ fn ten_thousand_settled_objects_need_nothing() {
                 api_version: "v1".into(),
                 component: "app".parse().unwrap(),
                 adopted: false,
+                unproven: false,
                 state,
             },
         );

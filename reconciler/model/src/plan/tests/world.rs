@@ -341,6 +341,7 @@ impl World {
             api_version: object.object.api_version().to_owned(),
             component: component.name.clone(),
             adopted: adopted || known,
+            unproven: false,
             state,
         };
         self.inventory.entries.insert(id.clone(), entry);
