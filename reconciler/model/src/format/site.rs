@@ -1,6 +1,6 @@
 //! `site.yaml`: what one cluster should be.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,8 @@ use crate::{
 /// The version of the formats that this program reads.
 pub const API_VERSION: &str = "sitewright.dev/v1alpha1";
 const KIND_OF_SITE: &str = "Site";
+/// The keys of a site file under which secrets may stand: what lies there is shown nowhere.
+pub(super) const PRIVATE: [&str; 3] = ["values", "upstream", "defaults"];
 
 /// Reads a site file; returns every mistake in it at once.
 pub fn parse(file: &str, text: &str) -> Result<Located<Site>, Diagnostics> {
@@ -55,7 +57,7 @@ pub struct SiteMetadata {
 }
 
 /// What the cluster should be.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SiteSpec {
     /// Where the machines come from.
@@ -75,6 +77,19 @@ pub struct SiteSpec {
     /// Objects that hold data and may be deleted now, by name and UID.
     #[serde(default)]
     pub tombstones: Vec<Tombstone>,
+}
+
+/// The defaults may hold secrets and are left out.
+impl fmt::Debug for SiteSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SiteSpec")
+            .field("cluster", &self.cluster)
+            .field("blueprints", &self.blueprints)
+            .field("policy", &self.policy)
+            .field("components", &self.components)
+            .field("tombstones", &self.tombstones)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Where the machines come from.
@@ -199,7 +214,7 @@ pub enum ApproveFrom {
 }
 
 /// One use of a blueprint.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Component {
     /// The name, unique within the site.
@@ -218,6 +233,18 @@ pub struct Component {
     /// Rules for changes to this component.
     #[serde(default)]
     pub policy: ComponentPolicy,
+}
+
+/// The values may hold secrets and are left out.
+impl fmt::Debug for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Component")
+            .field("name", &self.name)
+            .field("blueprint", &self.blueprint)
+            .field("depends_on", &self.depends_on)
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A blueprint by name and version.
@@ -310,10 +337,93 @@ pub struct Tombstone {
         extend("patternErrorMessage" = "the object's UID as the plan shows it: 36 hexadecimal digits and `-`")
     )]
     pub uid: Uid,
+    /// What may be done to it: a leave to change it is none to delete it.
+    #[serde(default, skip_serializing_if = "Allows::is_delete")]
+    pub allows: Allows,
     /// Why, for whoever reads the history.
     #[schemars(
         regex(pattern = r"\S"),
         extend("patternErrorMessage" = "a reason in words, for whoever reads the history")
     )]
     pub reason: String,
+}
+
+/// What a tombstone lets happen to the object that it names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Allows {
+    /// It may be deleted, or replaced by a new one.
+    #[default]
+    Delete,
+    /// Fields may change that destroy its data; it stays.
+    Update,
+}
+
+impl Allows {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_delete(&self) -> bool {
+        *self == Self::Delete
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+    use crate::report::{self, Style};
+
+    const HEAD: &str =
+        "apiVersion: sitewright.dev/v1alpha1\nkind: Site\nmetadata: { name: lab }\nspec:\n";
+
+    fn mistakes(spec: &str) -> String {
+        let errors = parse("site.yaml", &format!("{HEAD}{spec}")).unwrap_err();
+        report::render(&errors, Style::default())
+    }
+
+    #[test]
+    fn no_mistake_shows_what_lies_under_values() {
+        let component = "blueprint: { name: b }";
+        for spec in [
+            format!("  components: [{{ name: a, {component}, values: {{ p: canary, p: canary }} }}]\n"),
+            format!("  components:\n  - name: a\n    {component}\n    values:\n      p: canary\n      p: canary2\n"),
+            format!("  components:\n  - name: a\n    {component}\n    values:\n      p: @canary\n"),
+            format!("  components:\n  - name: a\n    {component}\n    values:\n      p: *canary\n"),
+            format!("  components:\n  - name: a\n    {component}\n    values:\n      p: 'canary\n"),
+            format!("  components:\n  - name: a\n    {component}\n    values: {{ p: \"canary\\q\" }}\n"),
+            format!("  components:\n  - name: a\n    {component}\n    values: {{ on: canary }}\n"),
+            format!("  components:\n  - name: a\n    {component}\n    values: {{ p: !!int canary }}\n"),
+            format!("  components:\n  - {{ name: a, {component}, values: {{ p: canary }}, polcy: {{}} }}\n"),
+            format!("  components:\n  - {{ name: a, {component}, vales: {{ p: canary }} }}\n"),
+            format!("  components:\n  - {{ name: a, {component}, values: canary }}\n"),
+            format!("  components:\n  - {{ name: a, {component}, values: [canary] }}\n"),
+            format!("  components:\n  - {{ name: A, {component}, upstream: {{ s: {{ p: canary }} }} }}\n"),
+            "  components: []\n  defaults: { b: { p: canary }, B: { p: canary } }\n".to_owned(),
+            "  components: []\n  defaults: { b: canary }\n".to_owned(),
+            "  components: []\n  default: { b: { p: canary } }\n".to_owned(),
+            "  defaults: { b: { p: canary } }\n---\nkind: canary\nvalues: canary\n".to_owned(),
+        ] {
+            let shown = mistakes(&spec);
+            assert!(!shown.contains("canary"), "{spec}{shown}");
+            assert!(shown.contains("site.yaml:"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_beside_values_is_shown() {
+        insta::assert_snapshot!(mistakes(
+            "  components:\n  - { name: a, blueprnt: { name: b }, values: { p: canary } }\n"
+        ));
+        insta::assert_snapshot!(mistakes(
+            "  components:\n  - name: a\n    values: { p: canary }\n    blueprint: { name: @b }\n"
+        ));
+    }
+
+    #[test]
+    fn a_site_is_debugged_without_values() {
+        let spec = "  defaults: { b: { p: canary } }\n  components:\n  - { name: a, blueprint: { name: b }, values: { p: canary }, upstream: { s: { p: canary } } }\n";
+        let site = parse("site.yaml", &format!("{HEAD}{spec}")).unwrap();
+        let text = format!("{site:?} {:?}", site.document);
+        assert!(text.contains("SiteSpec") && !text.contains("canary"), "{text}");
+        let place = site.document.place("/spec/components/0/blueprint");
+        assert!(place.text.contains("name: b") && !place.text.contains("canary"));
+    }
 }

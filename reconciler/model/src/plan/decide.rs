@@ -9,7 +9,7 @@ use super::{
     PlanDigest, PlannedCluster,
     diff::Difference,
     digest,
-    guard::{self, Buried, Doomed, Finding},
+    guard::{self, Buried, Doomed, Finding, Question},
     hazard::{self, Danger, Deed},
     unwanted::Unwanted,
     wanted::Wanted,
@@ -19,7 +19,7 @@ use crate::{
     digest::Digest,
     format::{
         blueprint::{Hazard, HazardRule},
-        site::ApproveFrom,
+        site::{Allows, ApproveFrom},
     },
     live::{Live, LiveObject},
     name::ComponentName,
@@ -81,6 +81,26 @@ struct Weighed<'a> {
     component: &'a ComponentName,
     draft: Draft<'a>,
     danger: Danger,
+}
+
+/// What becomes of the objects that others hold.
+#[derive(Default)]
+struct Company<'a> {
+    going: BTreeSet<&'a ObjectId>,
+    staying: BTreeSet<&'a ObjectId>,
+}
+
+impl<'a> Company<'a> {
+    fn of(all: &[Weighed<'a>]) -> Self {
+        let held = all.iter().map(|weighed| &weighed.draft);
+        let held = held.filter(|draft| !holds_others(draft.id) && draft.action != Action::Forget);
+        let (going, staying): (Vec<_>, Vec<_>) = held.partition(|draft| {
+            let deletes = matches!(draft.action, Action::Delete { .. });
+            deletes && (draft.gates.is_empty() || draft.is_going_anyway())
+        });
+        let ids = |drafts: Vec<&Draft<'a>>| drafts.into_iter().map(|draft| draft.id).collect();
+        Self { going: ids(going), staying: ids(staying) }
+    }
 }
 
 // === impl Draft ===
@@ -162,23 +182,39 @@ impl<'a> Frame<'a> {
                 rules: weighed.draft.rules,
             });
         }
-        let nothing = BTreeSet::new();
+        let nothing = Company::default();
         for weighed in all.iter_mut().filter(|weighed| !holds_others(weighed.draft.id)) {
             self.guard(weighed, &nothing);
         }
-        let going: BTreeSet<&ObjectId> = all
+        let company = Company::of(all);
+        for weighed in all.iter_mut().filter(|weighed| holds_others(weighed.draft.id)) {
+            self.guard(weighed, &company);
+        }
+        self.gate_releases(all);
+    }
+
+    /// What was there before us stays, and that is not in our power where its namespace goes. It is ours
+    /// until that is settled: else the namespace would look empty to the next plan.
+    fn gate_releases(&self, all: &mut [Weighed<'a>]) {
+        let namespaces: BTreeSet<&str> = all
             .iter()
             .filter(|weighed| matches!(weighed.draft.action, Action::Delete { .. }))
-            .filter(|weighed| weighed.draft.gates.is_empty() || weighed.draft.is_going_anyway())
-            .filter(|weighed| !holds_others(weighed.draft.id))
-            .map(|weighed| weighed.draft.id)
+            .filter(|weighed| guard::question(&weighed.draft.id.kind) == Some(Question::Contents))
+            .filter(|weighed| !weighed.draft.gates.is_empty() && !weighed.draft.is_going_anyway())
+            .map(|weighed| weighed.draft.id.name.as_str())
             .collect();
-        for weighed in all.iter_mut().filter(|weighed| holds_others(weighed.draft.id)) {
-            self.guard(weighed, &going);
+        for Weighed { draft, .. } in all.iter_mut() {
+            let namespace = draft.id.namespace.as_deref();
+            if let Action::Release { uid } = &draft.action
+                && let Some(namespace) = namespace.filter(|name| namespaces.contains(name))
+            {
+                let because = format!("it was there before Sitewright, and {namespace} goes");
+                draft.gates.push(Gate::Tombstone { uid: uid.clone(), because });
+            }
         }
     }
 
-    fn guard(&self, weighed: &mut Weighed<'a>, going: &BTreeSet<&ObjectId>) {
+    fn guard(&self, weighed: &mut Weighed<'a>, company: &Company<'a>) {
         let draft = &mut weighed.draft;
         let (uid, is_update) = match (&draft.action, draft.live) {
             _ if draft.is_going_anyway() => return,
@@ -188,7 +224,9 @@ impl<'a> Frame<'a> {
         };
         if !is_update {
             let body = draft.live.map(|live| live.object.expose());
-            let doomed = Doomed { id: draft.id, body, evidence: &self.live.evidence, going };
+            let (going, staying) = (&company.going, &company.staying);
+            let evidence = &self.live.evidence;
+            let doomed = Doomed { id: draft.id, body, evidence, going, staying };
             for finding in guard::look(&doomed) {
                 match finding {
                     Finding::Stake(because) => weighed.danger.raise(Hazard::DestroysData, because),
@@ -200,9 +238,16 @@ impl<'a> Frame<'a> {
             return;
         }
         let mut because = weighed.danger.because.join("; ");
-        match guard::buried(&self.desired.tombstones, draft.id, &uid) {
+        let deed = if is_update { Allows::Update } else { Allows::Delete };
+        match guard::buried(&self.desired.tombstones, draft.id, &uid, deed) {
             Buried::Yes => return,
             Buried::OtherUid => because.push_str("; a tombstone names it with another UID"),
+            Buried::OtherDeed if is_update => {
+                because.push_str("; a tombstone allows its deletion and not this change");
+            }
+            Buried::OtherDeed => {
+                because.push_str("; a tombstone allows it to change and not to go");
+            }
             Buried::No => {}
         }
         draft.gates.push(Gate::Tombstone { uid, because });
@@ -292,7 +337,7 @@ impl<'a> Frame<'a> {
 
 /// Returns whether other objects go with this one.
 fn holds_others(id: &ObjectId) -> bool {
-    use guard::Question::{BoundVolume, ClassUsers, Contents, Instances};
+    use Question::{BoundVolume, ClassUsers, Contents, Instances};
     match guard::question(&id.kind) {
         Some(Instances | Contents) => true,
         Some(ClassUsers | BoundVolume) | None => false,

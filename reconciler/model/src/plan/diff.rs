@@ -194,7 +194,7 @@ impl Place {
 }
 
 /// Fields that the server sets, and that name the object rather than describe it.
-const NOISE: [&str; 9] = [
+const NOISE: [&str; 10] = [
     "/apiVersion",
     "/kind",
     "/status",
@@ -204,6 +204,8 @@ const NOISE: [&str; 9] = [
     "/metadata/creationTimestamp",
     "/metadata/uid",
     "/metadata/selfLink",
+    // our own mark, which says what the inventory says
+    "/metadata/labels/sitewright.dev~1adopted",
 ];
 
 /// Down to how many steps values are told apart.

@@ -61,7 +61,8 @@ pub(crate) fn of(deed: &Deed<'_>) -> Danger {
         | Action::Unknown => &[],
         Action::Create => &[Phase::Create],
         Action::Update { .. } | Action::Adopt { .. } => &[Phase::Update],
-        Action::Replace { .. } => &[Phase::Delete, Phase::Create],
+        // What a changed field does, it does also where the object has to be made anew for it.
+        Action::Replace { .. } => &[Phase::Delete, Phase::Update, Phase::Create],
         Action::Delete { .. } => &[Phase::Delete],
     };
     for phase in phases {
@@ -188,7 +189,104 @@ const FIELDS: &[(&str, &str, &str, Hazard, &str)] = &[
         Hazard::DestroysData,
         "the machine is provisioned anew: its disks are overwritten",
     ),
+    (
+        "cluster.x-k8s.io",
+        "MachineDeployment",
+        "spec.template",
+        Hazard::DestroysData,
+        "every machine is replaced by a new one, and its local disks go with it",
+    ),
+    (
+        "cluster.x-k8s.io",
+        "MachinePool",
+        "spec.template",
+        Hazard::DestroysData,
+        "every machine is replaced by a new one, and its local disks go with it",
+    ),
+    (
+        "controlplane.cluster.x-k8s.io",
+        "KubeadmControlPlane",
+        "spec",
+        Hazard::RebootsNode,
+        "the machines of the control plane are replaced one by one",
+    ),
+    (
+        "kubeflow.org",
+        "Notebook",
+        "spec.template",
+        Hazard::EvictsJobs,
+        "the notebook's server restarts, and what runs in it is lost",
+    ),
+    (
+        "ray.io",
+        "RayService",
+        "spec.rayClusterConfig",
+        Hazard::RestartsPods,
+        "a new Ray cluster takes the place of the old one",
+    ),
+    (
+        "serving.kserve.io",
+        "InferenceService",
+        "spec",
+        Hazard::RestartsPods,
+        "a new revision of the model server takes over",
+    ),
+    (
+        "leaderworkerset.x-k8s.io",
+        "LeaderWorkerSet",
+        "spec.leaderWorkerTemplate",
+        Hazard::RestartsPods,
+        "its groups of pods restart one by one",
+    ),
+    (
+        "nvidia.com",
+        "ClusterPolicy",
+        "spec.driver",
+        Hazard::EvictsJobs,
+        "the GPU operator evicts GPU pods node by node to load another driver",
+    ),
+    (
+        "nvidia.com",
+        "ClusterPolicy",
+        "spec.mig",
+        Hazard::EvictsJobs,
+        "GPUs are partitioned anew, and what runs on them ends",
+    ),
+    (
+        "nvidia.com",
+        "NVIDIADriver",
+        "spec",
+        Hazard::EvictsJobs,
+        "the GPU operator evicts GPU pods node by node to load another driver",
+    ),
+    (
+        "mellanox.com",
+        "NicClusterPolicy",
+        "spec.ofedDriver",
+        Hazard::RebootsNode,
+        "the network driver is loaded anew on every node, and its pods lose the network",
+    ),
+    (
+        "amd.com",
+        "DeviceConfig",
+        "spec.driver",
+        Hazard::RebootsNode,
+        "the GPU driver is loaded anew, which may reboot the nodes",
+    ),
 ];
+
+/// Kinds whose `spec.replicas` counts machines.
+const MACHINES: &[(&str, &str)] = &[
+    ("cluster.x-k8s.io", "MachineDeployment"),
+    ("cluster.x-k8s.io", "MachineSet"),
+    ("cluster.x-k8s.io", "MachinePool"),
+    ("controlplane.cluster.x-k8s.io", "KubeadmControlPlane"),
+];
+
+/// Returns the kinds whose objects are running work.
+pub(super) fn work() -> impl Iterator<Item = GroupKind> {
+    JOBS.iter().chain(WORKLOADS).map(|(group, kind)| GroupKind::new(*group, *kind))
+}
 
 fn is_one_of(kind: &GroupKind, list: &[(&str, &str)]) -> bool {
     list.iter().any(|(group, name)| kind.group == *group && kind.kind == *name)
@@ -225,12 +323,11 @@ fn on_update(deed: &Deed<'_>, danger: &mut Danger) {
             danger.raise(*hazard, *because);
         }
     }
-    if is_one_of(kind, WORKLOADS)
-        && let Some((before, after)) = change_of(deed, "/spec/replicas")
+    if let Some((before, after)) = change_of(deed, "/spec/replicas")
         && let (Some(before), Some(after)) = (before.as_u64(), after.as_u64())
         && after < before
     {
-        danger.raise(Hazard::RestartsPods, format!("{} of {before} pods stop", before - after));
+        on_scale_down(deed, before, before - after, danger);
     }
     let becomes_true =
         |pointer| change_of(deed, pointer).is_some_and(|(_, after)| *after == Value::Bool(true));
@@ -240,6 +337,33 @@ fn on_update(deed: &Deed<'_>, danger: &mut Danger) {
     if kind.group.is_empty() && kind.kind == "Node" && becomes_true("/spec/unschedulable") {
         danger.raise(Hazard::RestartsPods, "the node takes no new pods");
     }
+}
+
+fn on_scale_down(deed: &Deed<'_>, of: u64, fewer: u64, danger: &mut Danger) {
+    let kind = &deed.id.kind;
+    if is_one_of(kind, WORKLOADS) {
+        danger.raise(Hazard::RestartsPods, format!("{fewer} of {of} pods stop"));
+    }
+    if is_one_of(kind, MACHINES) {
+        let because =
+            format!("{fewer} of {of} machines are deleted, and their local disks with them");
+        danger.raise(Hazard::DestroysData, because);
+    }
+    if kind.group == "apps" && kind.kind == "StatefulSet" && loses_claims_of_fewer(deed) {
+        let because = format!("the claims of {fewer} of {of} pods are deleted with them");
+        danger.raise(Hazard::DestroysData, because);
+    }
+}
+
+/// Returns whether a StatefulSet deletes the claims of pods that it no longer has (KEP-1847).
+fn loses_claims_of_fewer(deed: &Deed<'_>) -> bool {
+    const POLICY: &str = "/spec/persistentVolumeClaimRetentionPolicy/whenScaled";
+    let live = |pointer| deed.live.and_then(|live| live.pointer(pointer));
+    let deletes = |value: &Value| value == "Delete";
+    let templates = live("/spec/volumeClaimTemplates").and_then(Value::as_array);
+    templates.is_some_and(|templates| !templates.is_empty())
+        && (live(POLICY).is_some_and(deletes)
+            || change_of(deed, POLICY).is_some_and(|(_, after)| deletes(after)))
 }
 
 /// Returns the values before and after of exactly the field at `pointer`; `null` where there is none.

@@ -8,6 +8,7 @@ mod decide;
 pub mod diff;
 mod digest;
 mod drift;
+mod gate;
 pub mod graph;
 pub mod guard;
 mod hazard;
@@ -207,7 +208,8 @@ pub struct FieldChange {
 
 /// Why a change waits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", tag = "waitsFor")]
+#[serde(rename_all = "camelCase", tag = "waitsFor", remote = "Self")]
+#[schemars(rename = "Gate", transform = gate::with_code)]
 pub enum Gate {
     /// A person must approve the plan's digest: the hazard is at or above the site's `approve`.
     Approval {

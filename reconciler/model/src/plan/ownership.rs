@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::{
     inventory::{Entry, EntryState},
     live::LiveObject,
-    managed::field_manager,
+    managed::{LiveFields, is_signed},
     name::SiteName,
     object::SITE_LABEL,
 };
@@ -46,8 +46,8 @@ pub(super) fn of(site: &SiteName, entry: Option<&Entry>, live: &LiveObject) -> O
     if let Some(other) = label.filter(|label| *label != site.as_str()) {
         return Ownership::OtherSite(other.to_owned());
     }
-    let manager = field_manager(site);
-    let is_signed = label.is_some() && live.managers.iter().any(|entry| entry.manager == manager);
+    let fields = LiveFields { body: live.object.expose(), managers: &live.managers };
+    let is_signed = is_signed(site, fields);
     match entry.map(|entry| &entry.state) {
         Some(EntryState::Applied { uid, .. }) if *uid == live.uid => Ownership::Recorded,
         Some(_) if is_signed => Ownership::Unrecorded,

@@ -7,9 +7,9 @@ use super::{
     ownership::{self, Ownership},
 };
 use crate::{
-    format::blueprint::HazardRule,
+    format::{blueprint::HazardRule, site::Allows},
     inventory::{Entry, EntryState},
-    live::{LiveObject, Observation},
+    live::{Judgement, LiveObject, Observation, Refusal},
     object::{ObjectId, Uid},
 };
 
@@ -27,6 +27,9 @@ impl<'a> Unwanted<'a> {
     pub(super) fn decide(&self) -> Draft<'a> {
         match self.frame.live.objects.get(self.id) {
             None => self.unknown("the cluster was not asked about it"),
+            Some(Observation::Absent(Judgement::Refused(Refusal::Unavailable(why)))) => {
+                self.unknown(why)
+            }
             Some(Observation::Absent(_)) => self.draft(Action::Forget, None),
             Some(Observation::Settled) => match self.entry.uid() {
                 Some(uid) => self.go(uid, None),
@@ -90,7 +93,7 @@ impl<'a> Unwanted<'a> {
 
     /// It is ours and goes, or is released where it was there before us and no tombstone names it.
     fn go(&self, uid: &Uid, live: Option<&'a LiveObject>) -> Draft<'a> {
-        let tombstone = buried(&self.frame.desired.tombstones, self.id, uid);
+        let tombstone = buried(&self.frame.desired.tombstones, self.id, uid, Allows::Delete);
         if self.entry.adopted && tombstone != Buried::Yes {
             let mut draft = self.draft(Action::Release { uid: uid.clone() }, live);
             draft.because.push("it was there before Sitewright; it stays".to_owned());

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     desired::{DesiredComponent, DesiredObject},
-    format::site::DriftPolicy,
+    format::site::{Allows, DriftPolicy},
     inventory::{Entry, EntryState},
     live::{Cause, Deferred, FieldConflict, Judgement, LiveObject, Observation, Refusal},
     managed::{Owners, Rules, drift_policy, field_manager},
@@ -176,7 +176,7 @@ impl<'a> Wanted<'a> {
         let tombstones = &self.frame.desired.tombstones;
         let uid = live.uid.clone();
         if self.entry.is_some_and(|entry| entry.adopted)
-            && buried(tombstones, self.desired.object.id(), &uid) != Buried::Yes
+            && buried(tombstones, self.desired.object.id(), &uid, Allows::Delete) != Buried::Yes
         {
             let because = "it was there before Sitewright, and a replacement deletes it".to_owned();
             draft.gates.push(Gate::Tombstone { uid: uid.clone(), because });

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use sitewright_model::{
+    code::Code,
+    health::finalizers::served,
     name::ComponentName,
     object::ObjectId,
-    plan::{Change, Gate, Plan},
+    plan::{Action, Change, Gate, Plan},
 };
 
 use super::Invocation;
@@ -15,6 +17,8 @@ use crate::output::words;
 pub(super) struct Wait<'a> {
     /// What they wait for, in a word or two.
     pub(super) title: &'static str,
+    /// The number of its page; none where it is what the site asked for.
+    pub(super) code: Option<Code>,
     /// The rule behind it, in a sentence.
     pub(super) rule: String,
     /// The changes.
@@ -103,19 +107,44 @@ pub(super) fn waits<'a>(plan: &'a Plan, invocation: &Invocation) -> Vec<Wait<'a>
     groups.into_iter().map(|(kind, held)| wait(kind, &held, plan, &site_file, invocation)).collect()
 }
 
-/// Returns in a few words what a change waits for, for example `tombstone, approval`.
+/// Returns in a few words what a change waits for, for example `tombstone, approval`; the numbers
+/// stand in the section on what is held.
 pub(super) fn short(change: &Change) -> String {
-    let gates: Vec<&Gate> = change.gates.iter().collect();
-    gates_phrase(&gates)
+    let words: Vec<String> = distinct(&change.gates).into_iter().map(|(words, _)| words).collect();
+    words.join(", ")
 }
 
-/// Returns in a few words what holds something, for example `tombstone, approval`.
-pub(crate) fn gates_phrase(gates: &[&Gate]) -> String {
-    let mut kinds: Vec<Kind> = gates.iter().map(|gate| kind(gate)).collect();
+/// Returns in a few words what holds something and where to read on, for example
+/// `tombstone [SW0401], approval [SW0402]`.
+pub(crate) fn gates_phrase(gates: &[Gate]) -> String {
+    let words: Vec<String> = distinct(gates)
+        .into_iter()
+        .map(|(words, code)| match code {
+            Some(code) => format!("{words} [{code}]"),
+            None => words,
+        })
+        .collect();
+    words.join(", ")
+}
+
+/// Returns each kind of gate once, in words and with its number.
+fn distinct(gates: &[Gate]) -> Vec<(String, Option<Code>)> {
+    let mut kinds: Vec<(Kind, Option<Code>)> =
+        gates.iter().map(|gate| (kind(gate), gate.code())).collect();
     kinds.sort_unstable();
     kinds.dedup();
-    let titles: Vec<String> = kinds.iter().map(|kind| title(*kind).to_lowercase()).collect();
-    titles.join(", ")
+    kinds.into_iter().map(|(kind, code)| (title(kind).to_lowercase(), code)).collect()
+}
+
+/// Returns the command that tells more of what is held, and the numbers that it can be asked for
+/// too, in brackets; none where no gate has a number.
+pub(super) fn for_more(waits: &[Wait<'_>]) -> Option<(String, String)> {
+    let mut codes: Vec<Code> = waits.iter().filter_map(|wait| wait.code).collect();
+    codes.sort_unstable();
+    let (first, others) = codes.split_first()?;
+    let others: Vec<String> = others.iter().map(Code::to_string).collect();
+    let or = if others.is_empty() { String::new() } else { format!(" (or {})", others.join(", ")) };
+    Some((format!("sitewright explain {first}"), or))
 }
 
 struct Held<'a> {
@@ -141,7 +170,8 @@ fn wait<'a>(
         .collect();
     let rule = rule(kind, held);
     let ways = ways(kind, held, plan, site_file, invocation);
-    Wait { title: title(kind), rule, items, ways }
+    let code = held.iter().find_map(|held| held.gate.code());
+    Wait { title: title(kind), code, rule, items, ways }
 }
 
 fn title(kind: Kind) -> &'static str {
@@ -223,13 +253,14 @@ fn reasons(held: &Held<'_>) -> Vec<String> {
         Gate::Refused { causes } | Gate::UnprovenReplacement { causes } => {
             causes.iter().map(|cause| words::clean(cause)).collect()
         }
-        Gate::Terminating { finalizers } => vec![match finalizers.as_slice() {
-            [] => "no finalizer is left; it goes any moment".to_owned(),
-            held => {
-                let held: Vec<String> = held.iter().map(|name| words::clean(name)).collect();
-                format!("held by {}", words::list(&held))
-            }
-        }],
+        Gate::Terminating { finalizers } if finalizers.is_empty() => {
+            vec!["no finalizer is left; it goes any moment".to_owned()]
+        }
+        Gate::Terminating { finalizers } => {
+            let kind = &held.change.id.kind.kind;
+            let told = |name: &String| format!("held by {}", words::clean(&served(name, kind)));
+            finalizers.iter().map(told).collect()
+        }
     }
 }
 
@@ -316,7 +347,14 @@ fn tombstones(held: &[Held<'_>]) -> String {
             yaml.push_str(&format!("      namespace: {}\n", scalar(namespace)));
         }
         yaml.push_str(&format!("      uid: {}\n", scalar(&uid.0)));
-        yaml.push_str("      reason: \"\"   # why it may go\n");
+        let may = match held.change.action {
+            Action::Update { .. } | Action::Adopt { .. } => {
+                yaml.push_str("      allows: update\n");
+                "its data may go"
+            }
+            _ => "it may go",
+        };
+        yaml.push_str(&format!("      reason: \"\"   # why {may}\n"));
     }
     yaml
 }

@@ -6,6 +6,7 @@
 //! Delete (devantler-tech/platform#3369). Every engine's guard for this is opt-in, object by object.
 
 use super::{Doomed, Finding};
+use crate::object::GroupKind;
 
 /// Group, kind, and what its deletion destroys.
 const KINDS: &[(&str, &str, &str)] = &[
@@ -54,6 +55,11 @@ const KINDS: &[(&str, &str, &str)] = &[
     ("longhorn.io", "Volume", "the volume and its replicas"),
     ("longhorn.io", "BackingImage", "the image that volumes are based on"),
 ];
+
+/// Returns the kinds whose objects are data.
+pub(super) fn kinds() -> impl Iterator<Item = GroupKind> {
+    KINDS.iter().map(|(group, kind, _)| GroupKind::new(*group, *kind))
+}
 
 pub(super) fn look(doomed: &Doomed<'_>) -> Option<Finding> {
     let kind = &doomed.id.kind;

@@ -5,6 +5,7 @@
 //! mistake cannot be taken back.
 
 use super::{Doomed, Finding};
+use crate::object::GroupKind;
 
 const KINDS: &[(&str, &str, &str)] = &[
     ("metal3.io", "BareMetalHost", "deprovisions the machine and cleans its disks"),
@@ -20,9 +21,26 @@ const KINDS: &[(&str, &str, &str)] = &[
     ),
 ];
 
+/// Returns the kinds whose objects stand for machines.
+pub(super) fn kinds() -> impl Iterator<Item = GroupKind> {
+    KINDS.iter().map(|(group, kind, _)| GroupKind::new(*group, *kind))
+}
+
 pub(super) fn look(doomed: &Doomed<'_>) -> Option<Finding> {
     let kind = &doomed.id.kind;
-    let (_, _, what) =
-        KINDS.iter().find(|(group, name, _)| kind.group == *group && kind.kind == *name)?;
+    let known = KINDS.iter().find(|(group, name, _)| kind.group == *group && kind.kind == *name);
+    let what = match known {
+        Some((_, _, what)) => what,
+        None if is_infrastructure(kind) => "deletes the machines that it stands for",
+        None => return None,
+    };
     Some(Finding::Stake(format!("its deletion {what}")))
+}
+
+/// Returns whether the kind is an infrastructure provider's machine or cluster, such as `OpenStackMachine`;
+/// templates are not.
+fn is_infrastructure(kind: &GroupKind) -> bool {
+    let ends = ["Machine", "MachinePool", "Cluster"];
+    kind.group == "infrastructure.cluster.x-k8s.io"
+        && ends.iter().any(|end| kind.kind.ends_with(end))
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::{
-    format::site::Tombstone,
+    format::site::{Allows, Tombstone},
     live::Evidence,
     object::{GroupKind, ObjectId, Uid},
 };
@@ -24,6 +24,7 @@ mod permit;
 mod radius;
 mod stateful;
 
+pub use namespace::{is_data, telling};
 pub use permit::{NotPermitted, Permit, permits};
 pub(crate) use radius::{Reach, is_empty_rendering, reach};
 
@@ -36,6 +37,8 @@ pub(crate) struct Doomed<'a> {
     pub(crate) evidence: &'a Evidence,
     /// What goes before it, by the same plan and with nothing at stake.
     pub(crate) going: &'a BTreeSet<&'a ObjectId>,
+    /// What the site has, or had, and what does not go: it stays, or is released, or is held.
+    pub(crate) staying: &'a BTreeSet<&'a ObjectId>,
 }
 
 /// What a guard found.
@@ -97,27 +100,29 @@ pub fn question(kind: &GroupKind) -> Option<Question> {
 }
 
 /// How the tombstones of a site speak of one object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Buried {
     /// None names it.
     No,
     /// One names it with another UID: it was for an earlier object of that name.
     OtherUid,
+    /// One names it, UID included, and allows something else.
+    OtherDeed,
     /// One names it, UID included.
     Yes,
 }
 
-/// Returns whether a tombstone lets the object go.
-pub(crate) fn buried(tombstones: &[Tombstone], id: &ObjectId, uid: &Uid) -> Buried {
-    let mut naming = tombstones.iter().filter(|tombstone| {
+/// Returns whether a tombstone allows `deed` with the object.
+pub(crate) fn buried(tombstones: &[Tombstone], id: &ObjectId, uid: &Uid, deed: Allows) -> Buried {
+    let naming = tombstones.iter().filter(|tombstone| {
         id.fits(&tombstone.kind, Some(&tombstone.name)) && tombstone.namespace == id.namespace
     });
-    let found: Vec<bool> = naming.by_ref().map(|tombstone| tombstone.uid == *uid).collect();
-    match (found.contains(&true), found.is_empty()) {
-        (true, _) => Buried::Yes,
-        (false, true) => Buried::No,
-        (false, false) => Buried::OtherUid,
-    }
+    let fit = naming.map(|tombstone| match (tombstone.uid == *uid, tombstone.allows == deed) {
+        (true, true) => Buried::Yes,
+        (true, false) => Buried::OtherDeed,
+        (false, _) => Buried::OtherUid,
+    });
+    fit.max().unwrap_or(Buried::No)
 }
 
 fn is(kind: &GroupKind, group: &str, name: &str) -> bool {

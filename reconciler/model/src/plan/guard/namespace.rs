@@ -5,13 +5,30 @@
 //! flapped until its namespace was deleted; kubernetes#66430, where a prune by label deleted namespaces
 //! that were nobody's business.
 
-use super::{Doomed, Finding, data, is};
-use crate::object::ObjectId;
+use std::collections::BTreeSet;
+
+use super::{Doomed, Finding, data, is, machines};
+use crate::{
+    object::{GroupKind, ObjectId},
+    plan::hazard,
+};
 
 /// What the control plane puts into every namespace.
 const OF_EVERY_NAMESPACE: [&str; 2] = ["ConfigMap kube-root-ca.crt", "ServiceAccount default"];
 /// Kinds that only tell of other objects, and go with them.
 const SHADOWS: [&str; 5] = ["Event", "Endpoints", "EndpointSlice", "Lease", "ControllerRevision"];
+
+/// Returns the kinds that are looked for in a namespace before it goes: data, machines and work, by the
+/// tables of those who guard and weigh them.
+pub fn telling() -> BTreeSet<GroupKind> {
+    let claim = GroupKind::new("", "PersistentVolumeClaim");
+    data::kinds().chain(machines::kinds()).chain(hazard::work()).chain([claim]).collect()
+}
+
+/// Returns whether an object of `kind` is data whoever owns it; of work, the owner tells.
+pub fn is_data(kind: &GroupKind) -> bool {
+    is(kind, "", "PersistentVolumeClaim") || data::kinds().any(|data| data == *kind)
+}
 
 pub(super) fn look(doomed: &Doomed<'_>) -> Option<Finding> {
     if !is(&doomed.id.kind, "", "Namespace") {
@@ -22,9 +39,12 @@ pub(super) fn look(doomed: &Doomed<'_>) -> Option<Finding> {
     };
     let in_it = |id: &&&ObjectId| id.namespace.as_deref() == Some(&doomed.id.name);
     let going: Vec<&ObjectId> = doomed.going.iter().filter(in_it).copied().collect();
-    let stays = |content: &&String| !goes_first(&going, content);
-    let mut left: Vec<&String> = contents.iter().filter(stays).collect();
-    left.sort_by_key(|content| (rank(content), content.as_str()));
+    let found = contents.iter().filter(|content| !goes_first(&going, content)).cloned();
+    let staying = doomed.staying.iter().filter(in_it);
+    let staying = staying.map(|id| format!("{} {}", id.kind, id.name));
+    let mut left: Vec<String> = found.chain(staying).collect();
+    left.sort_by_cached_key(|content| (rank(content), content.clone()));
+    left.dedup();
     let first = left.first()?;
     let more = match left.len() - 1 {
         0 => String::new(),

@@ -122,9 +122,9 @@ fn look_again(
     if change.hazard == Hazard::DestroysData {
         return Ok(());
     }
-    let going = BTreeSet::new();
+    let nothing = BTreeSet::new();
     let body = Some(live.object.expose());
-    let doomed = Doomed { id: &change.id, body, evidence, going: &going };
+    let doomed = Doomed { id: &change.id, body, evidence, going: &nothing, staying: &nothing };
     match look(&doomed).into_iter().next() {
         None => Ok(()),
         Some(Finding::Stake(because) | Finding::Blind(because)) => {

@@ -370,6 +370,7 @@ fn what_was_there_before_us_is_replaced_only_by_a_tombstone() {
         name: "a".into(),
         namespace: Some("n".into()),
         uid: world.cluster[&cm("a")].uid.clone(),
+        allows: crate::format::site::Allows::Delete,
         reason: "test".into(),
     }];
     assert_eq!(one(&world, &cm("a")).gates, []);

@@ -6,13 +6,13 @@ use super::world::{World, config_map, id, object};
 use crate::{
     format::{
         blueprint::{Hazard, HazardOn, HazardRule},
-        site::{ApproveFrom, Limit, Tombstone},
+        site::{Allows, ApproveFrom, Limit, Tombstone},
     },
-    live::{Evidence, LiveObject, Observation},
-    object::{ObjectId, Uid},
+    live::{Cause, Evidence, Judgement, LiveObject, Observation, Refusal},
+    object::{GroupKind, ObjectId, Uid},
     plan::{
         Action, Change, Consent, Gate,
-        guard::{NotPermitted, permits},
+        guard::{NotPermitted, permits, telling},
     },
 };
 
@@ -36,6 +36,7 @@ fn tombstone(id: &ObjectId, uid: &Uid) -> Tombstone {
         name: id.name.clone(),
         namespace: id.namespace.clone(),
         uid: uid.clone(),
+        allows: Allows::Delete,
         reason: "test".into(),
     }
 }
@@ -170,6 +171,63 @@ fn a_namespace_is_guarded_by_what_is_in_it_and_not_of_this_plan() {
 }
 
 #[test]
+fn a_namespace_is_held_by_what_the_site_keeps_in_it() {
+    let space = object("v1", "Namespace", "", "n2", json!({}));
+    let inside = object("v1", "Secret", "n2", "ours", json!({}));
+    let mut world = World::with([space, inside.clone()]);
+    let plan = world.plan();
+    world.apply(&plan, Consent::None);
+    world.put("app", [inside]);
+    let n2 = id("", "Namespace", "", "n2");
+    world.evidence.namespace_contents.insert(n2.clone(), vec![]);
+    assert_eq!(stake(&one(&world, &n2)), "Secret ours would be deleted with the namespace");
+}
+
+#[test]
+fn what_was_there_before_is_not_lost_with_its_namespace() {
+    let stays = config_map("stays", json!({}));
+    let space = object("v1", "Namespace", "", "n2", json!({}));
+    let mut world = World::with([stays.clone(), space.clone()]);
+    let plan = world.plan();
+    world.apply(&plan, Consent::None);
+    let theirs = object("v1", "ConfigMap", "n2", "theirs", json!({ "k": 1 }));
+    world.make("kubectl-create", theirs.clone());
+    world.put("app", [stays.clone(), space, theirs]);
+    world.component("app").policy.adopt = true;
+    let plan = world.plan();
+    world.apply(&plan, Consent::None);
+
+    world.put("app", [stays]);
+    let (n2, theirs) = (id("", "Namespace", "", "n2"), id("", "ConfigMap", "n2", "theirs"));
+    world.evidence.namespace_contents.insert(n2.clone(), vec![]);
+    // released now, it would be nobody's, and gone with the namespace by the next plan
+    assert!(matches!(one(&world, &theirs).action, Action::Release { .. }));
+    assert_eq!(stake(&one(&world, &theirs)), "it was there before Sitewright, and n2 goes");
+    assert!(stake(&one(&world, &n2)).starts_with("ConfigMap theirs would be deleted"));
+    let uid = |world: &World, id: &ObjectId| world.cluster[id].uid.clone();
+    world.tombstones = vec![tombstone(&theirs, &uid(&world, &theirs))];
+    assert!(matches!(one(&world, &theirs).action, Action::Delete { .. }));
+    assert_eq!(one(&world, &n2).gates, []);
+    world.tombstones = vec![tombstone(&n2, &uid(&world, &n2))];
+    assert!(matches!(one(&world, &theirs).action, Action::Release { .. }));
+    assert_eq!((one(&world, &theirs).gates, one(&world, &n2).gates), (vec![], vec![]));
+}
+
+#[test]
+fn all_that_the_guards_and_hazards_know_is_looked_for_in_a_namespace() {
+    let telling = telling();
+    for (group, kind) in [
+        ("", "PersistentVolumeClaim"),
+        ("snapshot.storage.k8s.io", "VolumeSnapshot"),
+        ("cluster.x-k8s.io", "MachineDeployment"),
+        ("argoproj.io", "Workflow"),
+        ("", "Pod"),
+    ] {
+        assert!(telling.contains(&GroupKind::new(group, kind)), "{kind}");
+    }
+}
+
+#[test]
 fn a_stateful_set_that_takes_its_claims_is_data() {
     let spec = json!({
         "persistentVolumeClaimRetentionPolicy": { "whenDeleted": "Delete" },
@@ -222,6 +280,34 @@ fn more_deletes_than_the_limit_hold_all_of_them() {
         let is_held = world.plan().changes().any(|(_, change)| !change.gates.is_empty());
         assert_eq!(is_held, held, "{limit}");
     }
+}
+
+#[test]
+fn more_replaces_than_their_own_limit_hold_all_of_them_and_the_deletes() {
+    let mut world = World::with(many(5));
+    let plan = world.plan();
+    world.apply(&plan, Consent::None);
+    world.put("app", (0..4).map(|index| config_map(&format!("c{index:02}"), json!({ "k": 2 }))));
+    let cause = |field: &str| Cause {
+        field: field.into(),
+        reason: "FieldValueForbidden".into(),
+        message: "field is immutable".into(),
+    };
+    let immutable = Refusal::Immutable { causes: vec![cause("spec.k")], replacement: Ok(()) };
+    for index in 0..4 {
+        let id = id("", "ConfigMap", "n", &format!("c{index:02}"));
+        world.judgements.insert(id, Judgement::Refused(immutable.clone()));
+    }
+    let gates = |world: &World| -> Vec<Vec<Gate>> {
+        world.plan().changes().map(|(_, change)| change.gates.clone()).collect()
+    };
+    assert_eq!(gates(&world), vec![vec![]; 5], "ten are allowed");
+    for (limit, allowed) in [(Limit::Count(3), 3), (Limit::Share("79%".into()), 3)] {
+        world.policy.limits.replaces = limit;
+        assert_eq!(gates(&world), vec![vec![Gate::BlastRadius { wanted: 4, allowed }]; 5]);
+    }
+    world.policy.limits.replaces = Limit::Share("80%".into());
+    assert_eq!(gates(&world), vec![vec![]; 5]);
 }
 
 #[test]

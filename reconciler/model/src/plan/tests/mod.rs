@@ -4,4 +4,5 @@ pub(crate) mod world;
 
 mod actions;
 mod guards;
+mod hazards;
 mod laws;
