@@ -219,8 +219,16 @@ fn waiting(component: &ComponentStatus, look: &Look) -> String {
         let style = if state(&object.health) == State::Failed { look::FAIL } else { look::WARN };
         let id = words::clean(&object.id.to_string());
         out.push_str(&format!("  {id}  {}", paint(style, word)));
-        out.push_str(&if why.is_empty() { "\n".to_owned() } else { format!(": {why}\n") });
-        for reason in &object.reasons {
+        let taken = format!("  {id}  {word}: ").chars().count();
+        let (beside, below) = match why.as_str() {
+            "" => (None, None),
+            why if taken + why.chars().count() <= look.prose_width() => (Some(why), None),
+            why => (None, Some(why)),
+        };
+        out.push_str(&beside.map(|why| format!(": {why}")).unwrap_or_default());
+        out.push('\n');
+        let reasons = object.reasons.iter().map(String::as_str);
+        for reason in below.into_iter().chain(reasons) {
             for line in words::wrap(&words::clean(reason), look.prose_width().saturating_sub(6)) {
                 out.push_str(&format!("      {line}\n"));
             }
@@ -271,13 +279,16 @@ fn state_word(state: State) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use anstream::adapter::strip_str;
 
     use super::*;
     use crate::output::plan::sample;
 
-    fn sample() -> Status {
+    const TERMINATING: &str = "is being deleted since 2026-11-22T10:00:00Z; held by finalizer \
+        example.edu/cleanup (by its name, a controller of example.edu; added by kubectl-edit)";
+
+    pub(in crate::output) fn sample() -> Status {
         let plan = sample::everything();
         let health: Vec<ObjectHealth> = plan
             .changes()
@@ -290,7 +301,7 @@ mod tests {
                     0..42 => Health::Current,
                     42..45 => Health::InProgress { why: "2 of 3 replicas are ready".into() },
                     45..54 => Health::Failed { why: "CrashLoopBackOff".into() },
-                    54..57 => Health::Terminating { why: "held by example.edu/cleanup".into() },
+                    54..57 => Health::Terminating { why: TERMINATING.into() },
                     57..60 => Health::Missing,
                     _ => Health::Unknown { why: "the kind is not served".into() },
                 },

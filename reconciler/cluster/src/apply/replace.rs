@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use sitewright_model::code;
+use sitewright_model::{code, health::finalizers::held_by};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -94,18 +94,18 @@ async fn gone(
             return Ok(Ok(()));
         };
         if Instant::now() >= until {
-            return Ok(Err(still_there(&live.finalizers)));
+            let held = held_by(live.object.expose(), &live.managers);
+            return Ok(Err(still_there(held.as_deref())));
         }
         sleep(LOOK).await;
     }
 }
 
-/// The outcome of a deletion that did not finish in time.
-pub(super) fn still_there(finalizers: &[String]) -> ObjectOutcome {
-    let message = if finalizers.is_empty() {
-        "its deletion was asked for, and it is still there".to_owned()
-    } else {
-        format!("its deletion was asked for, and finalizers hold it: {}", finalizers.join(", "))
+/// The outcome of a deletion that did not finish in time; `held` says what holds it.
+pub(super) fn still_there(held: Option<&str>) -> ObjectOutcome {
+    let message = match held {
+        None => "its deletion was asked for, and it is still there".to_owned(),
+        Some(held) => format!("its deletion was asked for, and it is held by {held}"),
     };
     failed(
         code::apply::DELETE_HANGS,

@@ -10,7 +10,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 use sitewright_model::{
     desired::{Desired, DesiredComponent, DesiredObject},
-    health::{Health, Rules, assess},
+    health::{Health, Rules, assess, deletion},
     live::{Live, LiveObject, Observation},
     name::ComponentName,
     object::{GroupKind, ObjectId},
@@ -103,7 +103,7 @@ impl Survey<'_> {
         let id = object.object.id();
         let none = |health| (self.health(component, id, health), None);
         match self.live.objects.get(id) {
-            Some(Observation::Present(live)) => self.assess(component, id, live.object.expose()),
+            Some(Observation::Present(live)) => self.assess(component, id, live),
             Some(Observation::Absent(_)) => none(Health::Missing),
             Some(Observation::Settled) if self.is_inert(component, &id.kind) => {
                 none(Health::Current)
@@ -124,9 +124,11 @@ impl Survey<'_> {
         ObjectHealth { component, id, health, reasons: Vec::new() }
     }
 
-    fn assess(&self, component: &DesiredComponent, id: &ObjectId, body: &Value) -> Assessed {
+    fn assess(&self, component: &DesiredComponent, id: &ObjectId, live: &LiveObject) -> Assessed {
         let none = Rules::default();
-        let health = assess(body, self.rules.get(&component.name).unwrap_or(&none));
+        let rules = self.rules.get(&component.name).unwrap_or(&none);
+        let body = live.object.expose();
+        let health = deletion(body, &live.managers).unwrap_or_else(|| assess(body, rules));
         let body = (!health.is_current()).then(|| body.clone());
         (self.health(component, id, health), body)
     }
@@ -159,7 +161,7 @@ impl Survey<'_> {
     ) -> Result<Vec<(ObjectId, Assessed)>, Error> {
         let keep = |key: &Key, live: LiveObject| {
             let (component, id) = wanted.get(key)?;
-            Some(((*id).clone(), self.assess(component, id, live.object.expose())))
+            Some(((*id).clone(), self.assess(component, id, &live)))
         };
         let site = &self.desired.site;
         let listed = listing::owned(self.http, resource, site, &BTreeMap::new(), keep).await?;

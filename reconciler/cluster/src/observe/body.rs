@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 use sitewright_model::{
+    health::finalizers,
     live::{Judgement, LiveObject, settled_digest},
     managed::ManagerEntry,
     object::{Object, Uid},
@@ -18,9 +19,7 @@ pub(crate) fn read(mut body: Value, sensitive: &BTreeSet<String>) -> Option<Live
     let uid = Uid(text("/metadata/uid")?);
     let resource_version = text("/metadata/resourceVersion")?;
     let deleting_since = text("/metadata/deletionTimestamp");
-    let finalizers = body.pointer("/metadata/finalizers").and_then(Value::as_array);
-    let finalizers = finalizers.into_iter().flatten().filter_map(Value::as_str);
-    let finalizers = finalizers.map(str::to_owned).collect();
+    let finalizers = finalizers::of(&body).map(str::to_owned).collect();
     let settled = settled_digest(&body);
     let object = Object::new(body).ok()?.with_sensitive(sensitive.iter().cloned());
     Some(LiveObject {

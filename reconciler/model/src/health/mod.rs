@@ -7,6 +7,7 @@
 //! kstatus do. An object under deletion, or one whose controller has not seen its newest
 //! generation, is never healthy, whatever its status says.
 
+pub mod finalizers;
 mod kinds;
 mod rule;
 
@@ -18,7 +19,7 @@ use serde_json::Value;
 
 pub use rule::{RuleError, Rules};
 
-use crate::format::blueprint::HealthRule;
+use crate::{format::blueprint::HealthRule, managed::ManagerEntry};
 
 /// How long to wait for an object whose rule names no deadline.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(5 * 60);
@@ -42,7 +43,7 @@ pub enum Health {
     },
     /// It is being deleted.
     Terminating {
-        /// Which finalizers hold it.
+        /// Which finalizers hold it, and who serves them.
         why: String,
     },
     /// It is not there.
@@ -82,7 +83,7 @@ impl Health {
 
 /// Returns the health of `live` (the whole body, status included) under `rules`.
 pub fn assess(live: &Value, rules: &Rules) -> Health {
-    if let Some(health) = deletion(live) {
+    if let Some(health) = deletion(live, &[]) {
         return health;
     }
     if let Some(health) = unseen_generation(live) {
@@ -105,17 +106,14 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     text.parse::<jiff::SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok())
 }
 
-fn deletion(live: &Value) -> Option<Health> {
+/// Returns the health of an object under deletion, which no rule changes; none where it is not.
+///
+/// `managers` tell who added a finalizer that is not known; they may be empty.
+pub fn deletion(live: &Value, managers: &[ManagerEntry]) -> Option<Health> {
     let since = live.pointer("/metadata/deletionTimestamp")?.as_str().unwrap_or_default();
-    let finalizers: Vec<&str> = live
-        .pointer("/metadata/finalizers")
-        .and_then(Value::as_array)
-        .map(|list| list.iter().filter_map(Value::as_str).collect())
-        .unwrap_or_default();
-    let why = if finalizers.is_empty() {
-        format!("is being deleted since {since}")
-    } else {
-        format!("is being deleted since {since}; held by finalizer {}", finalizers.join(", "))
+    let why = match finalizers::held_by(live, managers) {
+        None => format!("is being deleted since {since}"),
+        Some(held) => format!("is being deleted since {since}; held by {held}"),
     };
     Some(Health::Terminating { why })
 }
@@ -183,13 +181,17 @@ mod tests {
     }
 
     #[test]
-    fn deletion_names_the_finalizers() {
+    fn deletion_names_the_finalizers_and_who_serves_them() {
         let live = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "c",
             "deletionTimestamp": "2026-11-22T10:00:00Z", "finalizers": ["example.org/hold"] } });
         let Health::Terminating { why } = assess(&live, &Rules::default()) else {
             panic!("not terminating")
         };
-        assert!(why.ends_with("held by finalizer example.org/hold"));
+        assert_eq!(
+            why,
+            "is being deleted since 2026-11-22T10:00:00Z; held by finalizer example.org/hold \
+             (by its name, a controller of example.org)"
+        );
     }
 
     #[test]
