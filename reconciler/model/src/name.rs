@@ -11,7 +11,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 )]
 pub struct NotAName(String);
 
-fn is_dns_label(text: &str) -> bool {
+/// Returns whether `text` is a lower-case DNS label (RFC 1123).
+pub fn is_dns_label(text: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = text.as_bytes();
     (1..=63).contains(&bytes.len())

@@ -16,6 +16,12 @@ use crate::{
 const KIND_OF_BLUEPRINT: &str = "Blueprint";
 const CAPABILITY: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
 const CAPABILITY_IN_WORDS: &str = "a name of a-z, 0-9 and `-`, for example `batch-queue`";
+/// What helm takes for the name of a release.
+const RELEASE: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+const RELEASE_IN_WORDS: &str =
+    "a-z, 0-9, `-` and `.`, with a letter or digit at both ends of each part";
+const NAMESPACE: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
+const NAMESPACE_IN_WORDS: &str = "a-z, 0-9 and `-`, with a letter or digit at both ends";
 const REQUIREMENT: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?\??$";
 const REQUIREMENT_IN_WORDS: &str = "a name of a-z, 0-9 and `-`, with `?` behind it where the site may do without, for example `cert-manager?`";
 
@@ -127,6 +133,11 @@ pub struct Source {
     pub manifests: Option<ManifestsSource>,
     /// The namespace of the release, and of namespaced objects that name none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 63),
+        regex(pattern = NAMESPACE),
+        extend("patternErrorMessage" = NAMESPACE_IN_WORDS)
+    )]
     pub namespace: Option<String>,
     /// A template file that renders to the chart's values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -165,8 +176,13 @@ pub struct HelmSource {
     /// The digest of the chart's files, however they were packed; else `site.lock` holds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
-    /// The release name; default the component's name.
+    /// The release name, of at most 53 characters as helm has it; default the component's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 53),
+        regex(pattern = RELEASE),
+        extend("patternErrorMessage" = RELEASE_IN_WORDS)
+    )]
     pub release: Option<String>,
     /// Dependencies of the chart that are left out: those that are not in its `charts` folder and that its values
     /// switch off, which helm would refuse all the same.

@@ -324,3 +324,29 @@ fn a_lock_is_printed_the_same_each_time_and_read_back() {
     let broken = text.replace("sha256:2d", "sha256:zz");
     assert_eq!(mistakes(lock::parse("site.lock", &broken)).len(), 2);
 }
+
+/// Both become arguments of helm: `release: --post-renderer=/x` was once an option of it.
+#[test]
+fn releases_and_namespaces_are_names() {
+    let with = |release: &str, namespace: &str| {
+        let text = format!(
+            "apiVersion: sitewright.dev/v1alpha1\nkind: Blueprint\n\
+             metadata: {{ name: x, version: 1.0.0 }}\nspec:\n  summary: x\n  sources:\n    - name: a\n      \
+             namespace: \"{namespace}\"\n      helm: {{ path: chart, release: \"{release}\" }}\n"
+        );
+        blueprint::parse("blueprint.yaml", &text)
+    };
+    let (longest, label) = ("r".repeat(53), "n".repeat(63));
+    for (release, namespace) in [("kueue", "kueue-system"), ("a.b-c.d", "x"), (&longest, &label)] {
+        with(release, namespace).unwrap();
+    }
+    let too_long = ["r".repeat(54), "n".repeat(64)];
+    for wrong in ["", "--post-renderer=/x", "-x", "x-", "X", "a..b", "a b", "a\\n", &too_long[0]] {
+        let error = with(wrong, "fine").unwrap_err();
+        assert!(error.0[0].place.span.is_some(), "{wrong}: {error}");
+    }
+    for wrong in ["", "--debug", "-x", "a.b", "A", &too_long[1]] {
+        let error = with("fine", wrong).unwrap_err();
+        assert!(error.0[0].place.span.is_some(), "{wrong}: {error}");
+    }
+}

@@ -34,6 +34,16 @@ pub enum HelmError {
     /// The folder for helm cannot be made.
     #[error("the folder for helm's input cannot be made")]
     Folder(#[source] io::Error),
+    /// A name that helm would take for something else.
+    #[error("`{name}` cannot be the {what} that `{chart}` is rendered with")]
+    Name {
+        /// The chart.
+        chart: String,
+        /// What the name is for.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
     /// helm refused the chart or its values.
     #[error("helm could not render `{chart}`: {problem}")]
     Failed {
@@ -82,7 +92,9 @@ impl Numbered for HelmError {
         match self {
             Self::Missing { .. } | Self::NotRun { .. } => codes::HELM_MISSING,
             Self::Version { .. } => codes::HELM_VERSION,
-            Self::Folder(_) | Self::Failed { .. } | Self::NotText { .. } => codes::HELM_FAILED,
+            Self::Folder(_) | Self::Name { .. } | Self::Failed { .. } | Self::NotText { .. } => {
+                codes::HELM_FAILED
+            }
             Self::TooSlow { .. } | Self::TooMuch { .. } => codes::HELM_STOPPED,
             Self::NotDeterministic { .. } => codes::NOT_DETERMINISTIC,
         }
@@ -102,6 +114,9 @@ impl Numbered for HelmError {
             }
             Self::Folder(_) => {
                 "check the rights and the free space of the folder for temporary files (TMPDIR)"
+            }
+            Self::Name { .. } => {
+                "write a DNS name (RFC 1123) as `release`, of at most 53 characters, and one without dots as `namespace`; without `release` it is the name of the component"
             }
             Self::Failed { .. } => {
                 "the chart says what it needs: mend the values of the component, or the template of the blueprint that makes them"

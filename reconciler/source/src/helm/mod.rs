@@ -17,7 +17,7 @@ use std::{
 };
 
 use serde_json::Value;
-use sitewright_model::{diagnostic::Diagnostics, files::Files, yaml};
+use sitewright_model::{diagnostic::Diagnostics, files::Files, name::is_dns_label, yaml};
 
 pub use self::error::HelmError;
 use crate::{
@@ -39,6 +39,12 @@ const VERSION_BYTES: u64 = 64 * 1024;
 const OLDEST: (u64, u64) = (3, 8);
 /// The newest major version that this was tried with.
 const NEWEST_MAJOR: u64 = 4;
+
+/// The namespace of a release that names none.
+const DEFAULT_NAMESPACE: &str = "default";
+
+/// Characters of the name of a release: helm's own bound, since it names Secrets after it.
+const RELEASE_CHARACTERS: usize = 53;
 
 /// The helm program.
 #[derive(Clone, Debug)]
@@ -88,6 +94,7 @@ impl Helm {
 
     /// Returns what helm prints for the chart; may hold secrets.
     pub fn template(&self, request: &Request<'_>, limits: &Limits) -> Result<String, Diagnostics> {
+        check_names(request)?;
         let folder = tempfile::Builder::new()
             .prefix("sitewright-helm-")
             .tempdir()
@@ -128,15 +135,17 @@ impl Helm {
 
     fn command(&self, folder: &Path, request: &Request<'_>) -> Command {
         let mut command = Command::new(&self.program);
-        command.arg("template").arg(request.release).arg(folder.join("chart"));
-        command.arg("--values").arg(folder.join("values.json")).arg("--include-crds");
-        command.args(["--namespace", request.namespace.unwrap_or("default")]);
-        if let Some(version) = request.kube_version {
-            command.args(["--kube-version", version]);
-        }
-        for version in request.api_versions {
-            command.args(["--api-versions", version]);
-        }
+        let namespace = request.namespace.unwrap_or(DEFAULT_NAMESPACE);
+        let mut arguments = vec![
+            "template".to_owned(),
+            "--include-crds".to_owned(),
+            format!("--values={}", folder.join("values.json").display()),
+            format!("--namespace={namespace}"),
+        ];
+        arguments.extend(request.kube_version.map(|version| format!("--kube-version={version}")));
+        arguments.extend(request.api_versions.iter().map(|name| format!("--api-versions={name}")));
+        // What stands behind `--` is no option, whatever it looks like.
+        command.args(arguments).arg("--").arg(request.release).arg(folder.join("chart"));
         scrub(&mut command, folder);
         command
     }
@@ -210,6 +219,22 @@ fn version(program: &Path) -> Result<String, HelmError> {
 fn major_and_minor(text: &str) -> Option<(u64, u64)> {
     let mut parts = text.strip_prefix('v')?.split(['.', '-', '+']);
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+/// Refuses names that helm would refuse, or read as an option: a blueprint may come from anyone.
+fn check_names(request: &Request<'_>) -> Result<(), HelmError> {
+    let wrong = |what, name: &str| {
+        let (chart, name) = (request.chart.label.clone(), name.to_owned());
+        Err(HelmError::Name { chart, what, name })
+    };
+    let release = request.release;
+    if release.len() > RELEASE_CHARACTERS || !release.split('.').all(is_dns_label) {
+        return wrong("release", release);
+    }
+    match request.namespace {
+        Some(namespace) if !is_dns_label(namespace) => wrong("namespace", namespace),
+        _ => Ok(()),
+    }
 }
 
 /// Writes the chart and the values, readable by this user alone.

@@ -16,12 +16,17 @@ struct Stage {
     settings: Settings,
 }
 
+/// Finds the folder of the chart and the file of values among the arguments.
+const ARGUMENTS: &str =
+    "for CHART; do case $CHART in --values=*) VALUES=${CHART#*=};; esac; done\n";
+
 /// A program that answers `version`, and runs `script` for `template`.
 fn stage(version: &str, script: &str) -> Stage {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("helm");
-    let text =
-        format!("#!/bin/sh\nif [ \"$1\" = version ]; then echo '{version}'; exit; fi\n{script}\n");
+    let text = format!(
+        "#!/bin/sh\nif [ \"$1\" = version ]; then echo '{version}'; exit; fi\n{ARGUMENTS}{script}\n"
+    );
     fs::write(&program, text).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     let mut settings = Settings::new(folder.path());
@@ -66,12 +71,12 @@ fn helm_sees_the_chart_the_values_and_nothing_of_ours() {
     if !in_environment(name, &canaries) {
         return;
     }
-    let script =
-        "echo \"$@\"; cat \"$3\"/templates/x.yaml; cat \"$5\"; echo; /usr/bin/env; ls -ld \"$3\"";
+    let script = "echo \"$@\"; cat \"$CHART\"/templates/x.yaml; cat \"$VALUES\"; echo; /usr/bin/env; ls -ld \"$CHART\"";
     let stage = stage("v3.19.0", script);
     let output = render(&stage, &chart("a: template\n"), &json!({ "password": "on" })).unwrap();
-    assert!(output.starts_with("template release /"), "{output}");
-    assert!(output.contains("--include-crds --namespace space --kube-version 1.34.0"), "{output}");
+    let first = output.lines().next().unwrap();
+    assert!(first.starts_with("template --include-crds --values="), "{first}");
+    assert!(first.contains("--namespace=space --kube-version=1.34.0 -- release /"), "{first}");
     assert!(output.contains("a: template\n{\"password\":\"on\"}\n"), "{output}");
     assert!(output.contains("KUBECONFIG=/dev/null") && output.contains("\ndrwx------"), "{output}");
     assert!(!output.contains("canary"), "{output}");
@@ -79,7 +84,7 @@ fn helm_sees_the_chart_the_values_and_nothing_of_ours() {
 
 #[test]
 fn what_helm_says_is_told_in_the_words_of_the_chart() {
-    let script = "echo 'WARNING: x' >&2; echo \"Error: template: x/templates/x.yaml:3:5: in $3/templates/x.yaml: password hunter22 is bad\" >&2; echo; \
+    let script = "echo 'WARNING: x' >&2; echo \"Error: template: x/templates/x.yaml:3:5: in $CHART/templates/x.yaml: password hunter22 is bad\" >&2; echo; \
                   echo 'Use --debug flag to render out invalid YAML' >&2; exit 1";
     let stage = stage("v4.1", script);
     let helm = Helm::find(&stage.settings).unwrap();
@@ -153,7 +158,7 @@ fn a_chart_that_makes_things_up_is_found_out() {
 
 #[test]
 fn omitted_dependencies_are_not_shown_to_helm() {
-    let stage = stage("v3.19.0", "cat \"$3\"/Chart.yaml");
+    let stage = stage("v3.19.0", "cat \"$CHART\"/Chart.yaml");
     let helm = Helm::find(&stage.settings).unwrap();
     let (mut chart, values, omitted) = (chart(""), json!({}), ["b".to_owned()]);
     let text = "name: x\nversion: 1.0.0\ndependencies:\n- {name: a}\n- {name: b}\n";
@@ -169,4 +174,24 @@ fn names_that_would_leave_the_folder_are_refused() {
     let mut chart = chart("");
     chart.entries.insert("../../x".to_owned(), b"x"[..].into());
     wrong(render(&stage, &chart, &json!({})), code::source::HELM_FAILED);
+}
+
+/// A release of `--post-renderer=/x` once ran the program `/x`.
+#[test]
+fn names_that_helm_would_take_for_an_option_are_refused() {
+    let stage = stage("v3.19.0", "echo 'a: 1'");
+    let helm = Helm::find(&stage.settings).unwrap();
+    let (chart, values) = (chart(""), json!({}));
+    let render = |release: &str, namespace: Option<&str>| {
+        let request = Request { release, namespace, ..request(&chart, &values) };
+        helm.template(&request, &stage.settings.limits)
+    };
+    render("a.b-c", None).unwrap();
+    let long = "r".repeat(54);
+    for release in ["", "--post-renderer=/x", "-x", "X", "a..b", "a/b", &long] {
+        wrong(render(release, None), code::source::HELM_FAILED);
+    }
+    for namespace in ["", "--debug", "a.b"] {
+        wrong(render("release", Some(namespace)), code::source::HELM_FAILED);
+    }
 }
