@@ -4,7 +4,7 @@
 
 use sitewright_model::{
     object::Shown,
-    plan::{Drift, DriftReport, DriftedField, DriftedObject, Gate, Mended},
+    plan::{Drift, DriftReport, DriftedField, DriftedObject, Mended},
 };
 
 use super::{
@@ -62,10 +62,7 @@ fn mended(mended: &Mended) -> String {
     match mended {
         Mended::ByApply => "mended by the next apply".to_owned(),
         Mended::ReportOnly => "left: the policy is to report drift only".to_owned(),
-        Mended::Held { gates } => {
-            let gates: Vec<&Gate> = gates.iter().collect();
-            format!("held: {}", gates_phrase(&gates))
-        }
+        Mended::Held { gates } => format!("held: {}", gates_phrase(gates)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What came of an apply, as text; as JSON it is the [`Report`] itself.
 
 use sitewright_cluster::apply::{ComponentReport, End, ObjectOutcome, ObjectReport, Report};
-use sitewright_model::{health::Health, plan::Gate};
+use sitewright_model::health::Health;
 
 use super::{
     look::{self, Detail, Look, paint},
@@ -107,10 +107,7 @@ pub(super) fn outcome_words(outcome: &ObjectOutcome) -> (&'static str, String) {
         ObjectOutcome::Released => ("released", String::new()),
         ObjectOutcome::Forgotten => ("forgotten", String::new()),
         ObjectOutcome::Recorded => ("recorded", String::new()),
-        ObjectOutcome::Held { gates } => {
-            let gates: Vec<&Gate> = gates.iter().collect();
-            ("held", gates_phrase(&gates))
-        }
+        ObjectOutcome::Held { gates } => ("held", gates_phrase(gates)),
         ObjectOutcome::Blocked { by } => ("blocked", words::clean(by)),
         ObjectOutcome::Failed { code, message, .. } => {
             ("failed", format!("{}: {}", words::clean(code), words::clean(message)))
@@ -233,10 +230,10 @@ fn object_text(object: &ObjectReport, look: &Look) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use anstream::adapter::strip_str;
     use sitewright_cluster::{Requests, apply::FORMAT};
-    use sitewright_model::{format::blueprint::Hazard, object::Uid};
+    use sitewright_model::{format::blueprint::Hazard, object::Uid, plan::Gate};
 
     use super::*;
     use crate::output::plan::sample::{self, id};
@@ -322,11 +319,14 @@ mod tests {
         ]
     }
 
+    pub(in crate::output) fn sample() -> Report {
+        let health = Some(Health::Failed { why: "an object failed".into() });
+        report(End::Failed, vec![("app", health, outcomes()), ("quiet", None, vec![])])
+    }
+
     #[test]
     fn everything_that_can_come_of_an_apply() {
-        let health = Some(Health::Failed { why: "an object failed".into() });
-        let report =
-            report(End::Failed, vec![("app", health, outcomes()), ("quiet", None, vec![])]);
+        let report = sample();
         insta::assert_snapshot!("folded", plain(&report, Detail::Folded));
         insta::assert_snapshot!("full", plain(&report, Detail::Full));
     }

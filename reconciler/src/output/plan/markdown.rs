@@ -82,11 +82,15 @@ fn bounded_waits(waits: &[Wait<'_>]) -> String {
     if !dropped.is_empty() {
         page.push_str(&format!("_Cut to fit: {}._\n\n", words::list(&dropped)));
     }
+    if let Some((command, or)) = waits::for_more(waits) {
+        page.push_str(&format!("For more: `{command}`{or}\n\n"));
+    }
     page
 }
 
 fn wait_section(wait: &Wait<'_>, rows: usize) -> String {
-    let mut page = format!("**{}**: {}\n\n", wait.title, wait.rule);
+    let number = wait.code.map(|code| format!(" [{code}]")).unwrap_or_default();
+    let mut page = format!("**{}**{number}: {}\n\n", wait.title, wait.rule);
     page.push_str("| | object | component | why |\n|---|---|---|---|\n");
     for item in wait.items.iter().take(rows) {
         let why: Vec<String> = item.reasons.iter().map(|reason| prose(reason)).collect();

@@ -94,14 +94,22 @@ impl Page<'_> {
             self.gap();
             self.wait(wait);
         }
+        if let Some((command, or)) = waits::for_more(waits) {
+            self.gap();
+            self.prose(2, &format!("For more: {command}{or}"));
+        }
     }
 
     fn wait(&mut self, wait: &Wait<'_>) {
-        let lead = format!("  {}: {}", wait.title, wait.rule);
+        let number = wait.code.map(|code| format!(" [{code}]")).unwrap_or_default();
+        let lead = format!("  {}{number}: {}", wait.title, wait.rule);
         let room = self.look.prose_width().saturating_sub(4).max(30);
         for (index, line) in words::wrap(&lead, room).iter().enumerate() {
             let line = match line.split_once(": ").filter(|_| index == 0) {
-                Some((title, rest)) => format!("  {}: {rest}", paint(look::STRONG, title)),
+                Some((_, rest)) => {
+                    let title = paint(look::STRONG, wait.title);
+                    format!("  {title}{}: {rest}", paint(look::DIM, &number))
+                }
                 None => format!("    {line}"),
             };
             self.line(line);
