@@ -62,6 +62,7 @@ pub enum KindFacts {
 #[derive(Clone, Debug)]
 pub enum Observation {
     /// It is not there; a dry run of its creation was judged, where that was asked for and possible.
+    /// Refused as [`Refusal::Unavailable`] or [`Refusal::Forbidden`]: whether it is there cannot be told.
     Absent(Judgement),
     /// It is there, ours by UID, its settled digest and the rendered digest are those of the inventory:
     /// nothing to judge, and the body was dropped.
@@ -168,8 +169,9 @@ pub struct Cause {
 pub struct Evidence {
     /// For owned CRDs that might go: the number of instances, by CRD.
     pub instances: BTreeMap<ObjectId, u64>,
-    /// For owned namespaces that might go: what is in them, as `Kind name`, bounded; without
-    /// what another object in the namespace controls, which goes with that one.
+    /// For owned namespaces that might go: the data, machines and work in them
+    /// ([`crate::plan::guard::telling`]), as `Kind name`, bounded; of work not what another object
+    /// controls that is looked at itself.
     pub namespace_contents: BTreeMap<ObjectId, Vec<String>>,
     /// For storage classes that might go: the claims or volumes that use them, bounded.
     pub class_users: BTreeMap<ObjectId, Vec<String>>,

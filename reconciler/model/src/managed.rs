@@ -6,6 +6,8 @@
 //! Comes in: a desired object, what is live, who owns it, the rules of site and component.
 //! Goes out: [`Prepared`], what the dry run and the apply send. Never: sends anything.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,11 +16,13 @@ use crate::{
     desired::DesiredComponent, format::site::SitePolicy, live::FieldConflict, name::SiteName,
 };
 
+mod adoption;
 mod dispute;
 mod fields;
 mod prepare;
 mod stand_in;
 
+pub use adoption::{is_adopted, is_signed};
 pub use fields::{FieldSet, Owners};
 pub use prepare::{drift_policy, is_person, prepare, resolve};
 
@@ -66,8 +70,8 @@ pub struct Rules<'a> {
     pub component: &'a DesiredComponent,
 }
 
-/// What was read of a live object.
-#[derive(Clone, Copy, Debug)]
+/// What was read of a live object. Its Debug shows who it is: the body may hold secrets.
+#[derive(Clone, Copy)]
 pub struct LiveFields<'a> {
     /// The body; `managedFields` may be in it or not.
     pub body: &'a Value,
@@ -75,11 +79,14 @@ pub struct LiveFields<'a> {
     pub managers: &'a [ManagerEntry],
 }
 
-/// What an apply of one object sends, decided before the dry run.
-#[derive(Clone, Debug, PartialEq)]
+/// What an apply of one object sends, decided before the dry run. Its Debug shows who it is: the body
+/// may hold secrets.
+#[derive(Clone, PartialEq)]
 pub struct Prepared {
-    /// The body: the desired one without the fields that are left to others, and with the live UID,
-    /// so that an apply never makes anew what was deleted in between.
+    /// The body: the desired one without the fields that are left to others. For a live object it has
+    /// the live UID, so that an apply never makes anew what was deleted in between; for one that is
+    /// not there, a resource version that no object has, so that an apply never merges into what
+    /// somebody made in between.
     pub body: Value,
     /// Whether the request forces: only where every field that it takes is a person's or named by a `takeOver`.
     /// A forced apply also carries the resource version that was looked at ([`Prepared::pin`]).
@@ -131,6 +138,19 @@ pub enum Resolution {
 impl Prepared {
     /// Binds the request to the state that was looked at: it fails with 409 where the object has changed since.
     pub fn pin(&mut self, resource_version: &str) {
+        self.bind(resource_version);
+    }
+
+    /// Binds the request to there being no object: it fails with 409 where there is one.
+    ///
+    /// The server compares resource versions only where there is something to compare with, and drops
+    /// the one that was sent where it creates (`registry/generic/registry/store.go`, `Update`). No object
+    /// has version 1: etcd begins to count there, before the first write.
+    pub fn pin_to_nothing(&mut self) {
+        self.bind("1");
+    }
+
+    fn bind(&mut self, resource_version: &str) {
         if let Some(metadata) = self.body.get_mut("metadata").and_then(Value::as_object_mut) {
             metadata.insert("resourceVersion".into(), resource_version.into());
         }
@@ -179,6 +199,24 @@ fn our_entry(entries: &[ManagerEntry], our_manager: &str) -> ManagerEntry {
         time: None,
         fields: Value::Null,
     }
+}
+
+impl fmt::Debug for LiveFields<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LiveFields({})", name_in(self.body))
+    }
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Prepared({}, force: {})", name_in(&self.body), self.force)
+    }
+}
+
+/// Returns kind and name of a body.
+fn name_in(body: &Value) -> String {
+    let text = |pointer| body.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    format!("{} {}", text("/kind"), text("/metadata/name"))
 }
 
 impl Transfer {

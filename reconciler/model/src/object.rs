@@ -17,6 +17,9 @@ use crate::digest::{Digest, canonical_json};
 pub const SITE_LABEL: &str = "sitewright.dev/site";
 /// The label that names the component of an owned object.
 pub const COMPONENT_LABEL: &str = "sitewright.dev/component";
+/// The label on an owned object that was there before the site: it is released, never deleted. The
+/// inventory says so too; the label is for the day on which the inventory is lost.
+pub const ADOPTED_LABEL: &str = "sitewright.dev/adopted";
 
 /// An API group and kind, without a version: what an object *is*, whichever version speaks of it.
 #[derive(

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{
     LeftOut, LiveFields, ManagerEntry, Prepared, Resolution, Rules, Transfer,
+    adoption::is_adopted,
     dispute::{self, Certainty, Findings, Intruder},
     field_manager,
     fields::{FieldSet, Owners},
@@ -15,7 +16,7 @@ use crate::{
     format::site::{DriftPolicy, IgnoreRule, TakeOver},
     inventory::Entry,
     live::FieldConflict,
-    object::{ObjectId, SITE_LABEL},
+    object::{ADOPTED_LABEL, ObjectId, SITE_LABEL},
 };
 
 /// Decides, before the dry run, what an apply of `desired` sends.
@@ -43,7 +44,10 @@ pub fn prepare(
         left_out: Vec::new(),
         stand_in: None,
     };
-    let Some(live) = live else { return prepared };
+    let Some(live) = live else {
+        prepared.pin_to_nothing();
+        return prepared;
+    };
     let site = site_of(live.body);
     if site.is_none_or(|site| site == rules.site.as_str()) {
         let owners = Owners::read(live.managers);
@@ -52,6 +56,9 @@ pub fn prepare(
     // What is not ours, and not to become ours, is never forced, not even by mistake.
     prepared.force &= entry.is_some() || site.is_some() || rules.component.policy.adopt;
     bind_to_uid(&mut prepared, live.body);
+    if is_adopted(rules.site, entry, live) {
+        std::iter::once(&mut prepared.body).chain(&mut prepared.stand_in).for_each(mark);
+    }
     prepared
 }
 
@@ -110,6 +117,14 @@ fn bind_to_uid(prepared: &mut Prepared, live: &Value) {
     let metadata = prepared.body.get_mut("metadata").and_then(Value::as_object_mut);
     if let (Some(uid), Some(metadata)) = (uid, metadata) {
         metadata.insert("uid".into(), uid);
+    }
+}
+
+/// Says on the object itself that it was there before us.
+fn mark(body: &mut Value) {
+    let labels = body.pointer_mut("/metadata/labels").and_then(Value::as_object_mut);
+    if let Some(labels) = labels {
+        labels.insert(ADOPTED_LABEL.into(), "true".into());
     }
 }
 

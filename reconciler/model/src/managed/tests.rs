@@ -7,7 +7,7 @@ use crate::{
     desired::DesiredObject,
     format::site::{ComponentPolicy, IgnoreRule, TakeOver},
     inventory::{Entry, EntryState},
-    object::{Object, SITE_LABEL},
+    object::{ADOPTED_LABEL, Object, SITE_LABEL, Uid},
 };
 
 const OURS: &str = "sitewright-lab";
@@ -100,10 +100,12 @@ fn three() -> DesiredObject {
 }
 
 #[test]
-fn what_is_not_there_is_sent_whole_and_without_force() {
+fn what_is_not_there_is_sent_whole_without_force_and_bound_to_its_absence() {
     let case = scaled_by("hpa");
     let prepared = prepare(&three(), &case.rules(), None, None);
-    assert_eq!(&prepared.body, three().object.expose());
+    let mut wanted = three().object.expose().clone();
+    wanted["metadata"]["resourceVersion"] = "1".into();
+    assert_eq!(prepared.body, wanted);
     assert!(!prepared.force && prepared.conflicts.is_empty() && prepared.left_out.is_empty());
 }
 
@@ -274,113 +276,46 @@ fn force_waits_where_the_server_may_see_a_conflict_that_we_cannot_judge() {
     );
 }
 
-// === the wedge: kubernetes#130292, fluxcd/flux2 discussion 6068 ===
+// === what was there before ===
 
-fn service(ports: Value) -> Value {
-    json!({ "apiVersion": "v1", "kind": "Service",
-        "metadata": { "name": "s", "namespace": "n", "uid": "u1", "resourceVersion": "7" },
-        "spec": { "clusterIP": "10.0.0.1", "ports": ports } })
+/// A config map of ours, with what the site's own labels say.
+fn labelled(site: &str) -> Value {
+    json!({ "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": { "name": "c", "uid": "u1", "labels": { SITE_LABEL: site } }, "data": { "k": "canary" } })
 }
 
-fn port(number: u16) -> Value {
-    json!({ ".": {}, "f:name": {}, "f:port": {}, "f:protocol": {}, "f:targetPort": {} , "n": number })
-}
-
-fn owns_port(name: &str, operation: &str, number: u16) -> ManagerEntry {
-    let key = format!("k:{{\"port\":{number},\"protocol\":\"TCP\"}}");
-    let mut entry = port(number);
-    entry.as_object_mut().unwrap().remove("n");
-    manager(name, operation, json!({ "f:spec": { "f:ports": { key: entry } } }))
-}
-
-fn declared() -> DesiredObject {
-    desired(service(json!([{ "name": "http", "port": 80, "targetPort": 8080 }])))
+fn is_marked(case: &Case) -> bool {
+    let prepared = case.prepare(&desired(labelled("lab")));
+    prepared.body["metadata"]["labels"].get(ADOPTED_LABEL).is_some()
 }
 
 #[test]
-fn a_port_edited_by_hand_passes_to_us_so_that_the_apply_removes_it() {
-    let case = Case::new(
-        service(json!([{ "name": "http", "port": 81, "protocol": "TCP", "targetPort": 8080 }])),
-        vec![
-            manager(OURS, "Apply", json!({ "f:spec": { "f:type": {} } })),
-            owns_port("kubectl-edit", "Update", 81),
-        ],
-    );
-    let prepared = case.prepare(&declared());
-    assert_eq!(prepared.conflicts, []);
-    let [transfer] = prepared.transfers.as_slice() else { panic!("one transfer") };
-    assert_eq!(transfer.entries, ["spec.ports[port=81,protocol=TCP]"]);
-
-    let stand_in = prepared.stand_in.as_ref().unwrap();
-    assert_eq!(
-        stand_in["spec"],
-        json!({ "clusterIP": "10.0.0.1", "ports": [{ "name": "http", "port": 80, "targetPort": 8080 }] })
-    );
-    assert_eq!(stand_in["metadata"]["resourceVersion"], "7");
-
-    let after = transferred(&case.managers, &prepared.transfers, OURS);
-    let [only] = after.as_array().unwrap().as_slice() else {
-        panic!("one manager is left: {after}")
+fn what_was_there_before_is_marked_and_what_we_made_is_not() {
+    let ours = || manager(OURS, "Apply", json!({ "f:data": { "f:k": {} } }));
+    let mut case = Case::new(labelled("lab"), vec![ours()]);
+    assert!(!is_marked(&case), "a kill came between its create and its record");
+    case.entry = None;
+    assert!(!is_marked(&case), "the inventory was lost");
+    case.live["metadata"]["labels"][ADOPTED_LABEL] = "true".into();
+    assert!(is_marked(&case), "the inventory was lost, and the object says it");
+    case.live = labelled("lab");
+    case.managers.clear();
+    assert!(is_marked(&case), "a label without the manager is somebody's copy");
+    let state = EntryState::Applied {
+        uid: Uid("u1".into()),
+        rendered: crate::digest::Digest::of("r"),
+        settled: crate::digest::Digest::of("s"),
     };
-    assert_eq!(only["manager"], OURS);
-    assert_eq!(only["operation"], "Apply");
-    let ports = &only["fieldsV1"]["f:spec"]["f:ports"];
-    assert!(ports["k:{\"port\":81,\"protocol\":\"TCP\"}"].get("f:name").is_some(), "{after}");
-    assert!(only["fieldsV1"]["f:spec"].get("f:type").is_some());
+    case.entry = Some(Entry { state, ..entry() });
+    assert!(!is_marked(&case), "the inventory has it by UID");
+    case.entry.as_mut().unwrap().adopted = true;
+    assert!(is_marked(&case));
 }
 
 #[test]
-fn what_the_person_owns_beyond_the_entry_stays_with_the_person() {
-    let mut edit = owns_port("kubectl-edit", "Update", 81);
-    edit.fields["f:metadata"] = json!({ "f:labels": { "f:mine": {} } });
-    let case =
-        Case::new(service(json!([{ "name": "http", "port": 81, "protocol": "TCP" }])), vec![edit]);
-    let prepared = case.prepare(&declared());
-    let after = transferred(&case.managers, &prepared.transfers, OURS);
-    assert_eq!(after[0]["manager"], "kubectl-edit");
-    assert_eq!(after[0]["fieldsV1"], json!({ "f:metadata": { "f:labels": { "f:mine": {} } } }));
-    assert_eq!(after[1]["manager"], OURS);
-}
-
-#[test]
-fn entries_that_do_no_harm_stay() {
-    let case = Case::new(
-        service(json!([
-            { "name": "http", "port": 80, "protocol": "TCP", "targetPort": 8080 },
-            { "name": "debug", "port": 6060, "protocol": "TCP" },
-        ])),
-        vec![owns_port("kubectl-edit", "Update", 6060)],
-    );
-    assert_eq!(case.prepare(&declared()).transfers, []);
-}
-
-#[test]
-fn a_nameless_port_beside_ours_is_a_wedge_too() {
-    let case = Case::new(
-        service(json!([{ "port": 6060, "protocol": "TCP" }])),
-        vec![owns_port("kubectl-edit", "Update", 6060)],
-    );
-    assert_eq!(case.prepare(&declared()).transfers.len(), 1);
-}
-
-#[test]
-fn a_controllers_entry_in_the_way_is_a_conflict_with_its_name() {
-    let mut case = Case::new(
-        service(json!([{ "name": "http", "port": 81, "protocol": "TCP" }])),
-        vec![owns_port("mesh", "Update", 81)],
-    );
-    let prepared = case.prepare(&declared());
-    assert_eq!(prepared.transfers, []);
-    let conflict =
-        FieldConflict { manager: "mesh".into(), field: ".spec.ports[port=81,protocol=TCP]".into() };
-    assert_eq!(prepared.conflicts, [conflict]);
-
-    case.component.policy.take_over = vec![TakeOver {
-        kind: "Service".into(),
-        name: None,
-        namespace: Some("n".into()),
-        field: Some("spec.ports".into()),
-        manager: "mesh".into(),
-    }];
-    assert_eq!(case.prepare(&declared()).transfers.len(), 1);
+fn nothing_of_a_body_is_printed_by_debug() {
+    let case = Case::new(labelled("lab"), vec![]);
+    let fields = LiveFields { body: &case.live, managers: &case.managers };
+    let text = format!("{fields:?} {:?}", case.prepare(&desired(labelled("lab"))));
+    assert!(text.contains("ConfigMap c") && !text.contains("canary"), "{text}");
 }
