@@ -15,6 +15,9 @@ use crate::{
 const SERVICE: &str = "/info/refs?service=git-upload-pack";
 const ADVERTISEMENT: &str = "application/x-git-upload-pack-advertisement";
 
+/// Logins that are asked for: of the server that the address names, and of one that it redirects to.
+const MOST_LOGINS: usize = 2;
+
 /// What git servers expect to be called by; some answer a browser instead.
 const USER_AGENT: &str = concat!("git/2.0 (sitewright ", env!("CARGO_PKG_VERSION"), ")");
 
@@ -23,9 +26,15 @@ pub(super) struct HttpWire {
     repository: Url,
     /// Where the repository is after redirects.
     base: Url,
-    login: Option<Secret>,
+    login: Option<Granted>,
     end: Instant,
     limit: u64,
+}
+
+/// A login that a credential helper gave for one server.
+struct Granted {
+    server: Url,
+    header: Secret,
 }
 
 impl HttpWire {
@@ -44,23 +53,33 @@ impl HttpWire {
         let mut request = Request::get(url, self.deadline())
             .header("User-Agent", USER_AGENT)
             .header("Git-Protocol", "version=2");
-        request.authorization = self.login.clone();
+        let login = self.login.as_ref().filter(|login| login.server.same_origin(url));
+        request.authorization = login.map(|login| login.header.clone());
         request
     }
 
-    /// Asks for the advertisement; where a login is missing, asks git's helpers for one, once.
+    /// Asks for the advertisement. Where a login is missing, asks git's helpers for one: for the
+    /// server that refused, which need not be the one that was asked first.
     fn advertisement(&mut self) -> Result<Answer, HttpError> {
-        let url = self.base.with_rest(format!("{}{SERVICE}", self.base.rest()));
-        match http::send(&self.request(&url)) {
-            Err(HttpError::Refused { url: refused, status: 401 }) if refused.is_private() => {
-                let Some(login) = credentials::ask_git(&self.base) else {
-                    return Err(HttpError::Refused { url: refused, status: 401 });
-                };
-                self.login = Some(login.header());
-                http::send(&self.request(&url))
+        let mut url = self.base.with_rest(format!("{}{SERVICE}", self.base.rest()));
+        for _ in 0..MOST_LOGINS {
+            match http::send(&self.request(&url)) {
+                Err(HttpError::Refused { url: refused, status: 401 }) if refused.is_private() => {
+                    let known = self.login.as_ref();
+                    let is_wrong = known.is_some_and(|login| login.server.same_origin(&refused));
+                    let path = refused.rest().strip_suffix(SERVICE).unwrap_or(refused.path());
+                    let repository = refused.with_rest(path);
+                    let login = if is_wrong { None } else { credentials::ask_git(&repository) };
+                    let Some(login) = login else {
+                        return Err(HttpError::Refused { url: refused, status: 401 });
+                    };
+                    self.login = Some(Granted { server: repository, header: login.header() });
+                    url = refused;
+                }
+                other => return other,
             }
-            other => other,
         }
+        http::send(&self.request(&url))
     }
 
     fn bounded(&self, answer: Answer) -> Box<dyn Read> {

@@ -245,6 +245,51 @@ fn git_credential_helpers_are_asked_after_a_refusal() {
     open(&format!("{}//@main", server.url(".git"))).unwrap();
 }
 
+/// The login for the first server was once sent to the one that it redirects to.
+#[test]
+fn a_helper_is_asked_again_for_the_server_that_a_redirect_leads_to() {
+    let name = "remote::a_helper_is_asked_again_for_the_server_that_a_redirect_leads_to";
+    // The password is the server's own name and port.
+    let helper = "!f() { while read -r line; do case $line in host=*) host=${line#host=};; esac; done; \
+                  echo username=ann; echo \"password=$host\"; }; f";
+    if !in_environment(
+        name,
+        &[
+            ("GIT_CONFIG_COUNT", "1"),
+            ("GIT_CONFIG_KEY_0", "credential.helper"),
+            ("GIT_CONFIG_VALUE_0", helper),
+        ],
+    ) {
+        return;
+    }
+    let repo = site();
+    let root = repo.path().to_owned();
+    let refusal = || Response::new(401, "who?").header("WWW-Authenticate", "Basic realm=x");
+    let target = Arc::new(Server::start(move |request| match request.header("authorization") {
+        Some(_) => http_backend(&root, request),
+        None => refusal(),
+    }));
+    let there = target.clone();
+    let server = Server::start(move |request| match request.header("authorization") {
+        Some(_) => {
+            let location = format!("{}?{}", there.url(".git/info/refs"), request.query);
+            Response::new(302, "").header("Location", location)
+        }
+        None => refusal(),
+    });
+    open(&format!("{}//@main", server.url("old.git"))).unwrap();
+    let logins = |server: &Server| -> Vec<String> {
+        let sent = server.requests();
+        let mut sent: Vec<_> =
+            sent.iter().filter_map(|r| r.header("authorization").map(str::to_owned)).collect();
+        sent.dedup();
+        sent
+    };
+    let (first, second) = (logins(&server), logins(&target));
+    assert_eq!((first.len(), second.len()), (1, 1));
+    assert_ne!(first, second, "each server sees its own login");
+}
+
 #[test]
 fn the_first_redirect_is_followed_and_a_login_stays_behind() {
     let repo = site();
