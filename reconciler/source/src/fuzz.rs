@@ -8,7 +8,7 @@ use std::{io, sync::Arc};
 use git2::{ObjectType, Odb, Oid, Repository};
 
 use crate::{
-    git::{fuzz_protocol, fuzz_url},
+    git::{fuzz_pack, fuzz_protocol, fuzz_url},
     settings::Limits,
     snapshot::{GitTree, Snapshot, check_name},
 };
@@ -63,6 +63,7 @@ pub fn fuzz_archive(data: &[u8]) {
 /// Takes `data` for what a git server answers.
 pub fn fuzz_git_answer(data: &[u8]) {
     fuzz_protocol(data);
+    fuzz_pack(data);
 }
 
 /// Takes `data` for a location; whatever it is, a password in it is never shown.

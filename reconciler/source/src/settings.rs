@@ -107,6 +107,10 @@ pub struct Limits {
     pub links: usize,
     /// Bytes of one fetch from a git server. A first fetch takes every file of one commit.
     pub fetch_bytes: u64,
+    /// Bytes of one object of a fetch; GitHub takes files of up to 100 MiB. A delta takes twice as much memory.
+    pub object_bytes: u64,
+    /// Bytes of all objects of a fetch, inflated.
+    pub inflated_bytes: u64,
     /// Seconds of one fetch from a git server, from the first byte to the last.
     pub fetch_seconds: u64,
     /// Bytes of one download. The index of a large chart repository reaches 30 MB.
@@ -129,6 +133,8 @@ impl Default for Limits {
             depth: 32,
             links: 40,
             fetch_bytes: 1024 * MIB,
+            object_bytes: 128 * MIB,
+            inflated_bytes: 8 * 1024 * MIB,
             fetch_seconds: 600,
             download_bytes: 64 * MIB,
             download_seconds: 300,

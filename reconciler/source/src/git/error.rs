@@ -65,6 +65,14 @@ pub enum GitError {
         /// The bound.
         limit: u64,
     },
+    /// An object, or all of them together, beyond the bound.
+    #[error("`{repository}` sends {what}")]
+    TooLargeInside {
+        /// The repository.
+        repository: Url,
+        /// What is too large, with the bound.
+        what: String,
+    },
     /// The program ssh is not there.
     #[error("`{repository}` is read over ssh, and the program `{program}` is not installed")]
     NoSsh {
@@ -119,7 +127,7 @@ impl Numbered for GitError {
             Self::Refused { .. } => codes::REPOSITORY_REFUSED,
             Self::NotFound { .. } => codes::NOT_A_REPOSITORY,
             Self::Protocol { .. } | Self::Server { .. } => codes::GIT_PROTOCOL,
-            Self::TooLarge { .. } => codes::TOO_LARGE,
+            Self::TooLarge { .. } | Self::TooLargeInside { .. } => codes::TOO_LARGE,
             Self::Store { .. } => codes::BROKEN_REPOSITORY,
         }
     }
@@ -159,7 +167,7 @@ impl Numbered for GitError {
             Self::Protocol { repository, .. } | Self::Server { repository, .. } => {
                 format!("see whether `git ls-remote {repository}` works from here; a proxy may stand between")
             }
-            Self::TooLarge { .. } => {
+            Self::TooLarge { .. } | Self::TooLargeInside { .. } => {
                 "keep data out of repositories of sites; whoever embeds Sitewright can raise the bound".to_owned()
             }
             Self::NoSsh { .. } => {

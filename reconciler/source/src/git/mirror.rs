@@ -16,14 +16,15 @@ use sitewright_model::{diagnostic::Diagnostics, digest::Digest};
 use super::{
     GitError,
     http::HttpWire,
-    protocol::{RemoteReference, Session, Wire, Wish},
+    pack::{Bounds, Checked},
+    protocol::{RemoteReference, Session, Wire, Wish, refused_pack},
     refs,
     ssh::SshWire,
 };
 use crate::{
     location::Reference,
     settings::{Limits, Settings},
-    snapshot::SnapshotError,
+    snapshot::{SnapshotError, TREE_BYTES},
     url::Url,
 };
 
@@ -165,10 +166,23 @@ impl<'a> Mirror<'a> {
     }
 
     /// Returns whether the commit and all its trees and files are here.
-    fn has(&self, commit: Oid) -> bool {
+    ///
+    /// # Errors
+    /// A folder of the commit is larger than one that is read.
+    fn has(&self, commit: Oid) -> Result<bool, GitError> {
         let marked = self.repository.refname_to_id(&format!("{COMPLETE}{commit}")).is_ok();
         // A mark without its commit is what a damaged mirror looks like.
-        (marked && self.is_commit(commit)) || is_complete(&self.repository, commit).unwrap_or(false)
+        if marked && self.is_commit(commit) {
+            return Ok(true);
+        }
+        match is_complete(&self.repository, commit) {
+            Err(Incomplete::TooLarge) => {
+                let what = format!("a folder of more than {TREE_BYTES} bytes of names");
+                Err(GitError::TooLargeInside { repository: self.url.clone(), what })
+            }
+            Err(Incomplete::Missing) => Ok(false),
+            Ok(()) => Ok(true),
+        }
     }
 
     /// Returns commits that are here, to fetch what differs from them only.
@@ -290,16 +304,16 @@ impl Mirror<'_> {
 
     /// Fetches one commit with its files, unless it is here.
     fn bring_tip(&self, tip: &RemoteReference, reference: &Reference) -> Result<Oid, GitError> {
-        if self.has(tip.commit) {
+        if self.has(tip.commit)? {
             return Ok(tip.commit);
         }
         let wish = |haves| Wish { wants: vec![tip.id], haves, depth: Some(1) };
         self.fetch(&wish(self.haves()))?;
-        if !self.has(tip.commit) {
+        if !self.has(tip.commit)? {
             // What we said is here was not, or the server took it for more: ask for all of it.
             self.fetch(&wish(Vec::new()))?;
         }
-        if self.has(tip.commit) {
+        if self.has(tip.commit)? {
             return Ok(tip.commit);
         }
         if !self.is_commit(tip.commit) {
@@ -322,8 +336,12 @@ impl Mirror<'_> {
     fn fetch(&self, wish: &Wish) -> Result<(), GitError> {
         let store = |source| self.store_error(source);
         let odb = self.repository.odb().map_err(store)?;
-        let mut pack = odb.packwriter().map_err(store)?;
-        self.session()?.fetch(wish, &mut pack)?;
+        let pack = odb.packwriter().map_err(store)?;
+        let (object, total) = (self.limits.object_bytes, self.limits.inflated_bytes);
+        let mut checked = Checked::new(pack, Bounds { object, total });
+        self.session()?.fetch(wish, &mut checked)?;
+        let mut pack =
+            checked.finish().map_err(|refused| refused_pack(self.url.clone(), refused))?;
         pack.commit().map(drop).map_err(store)
     }
 
@@ -353,8 +371,22 @@ fn asked_name(reference: &Reference) -> String {
     format!("{ASKED}{}", Digest::of(reference.text().unwrap_or_default()).hex())
 }
 
-/// Returns whether the commit, its trees and its files are all here; files are not read for it.
-fn is_complete(repository: &Repository, commit: Oid) -> Result<bool, git2::Error> {
+/// Why a commit cannot be read as a whole.
+enum Incomplete {
+    /// Something is not here, or damaged.
+    Missing,
+    /// A folder is beyond the bound: libgit2 takes one apart as a whole.
+    TooLarge,
+}
+
+impl From<git2::Error> for Incomplete {
+    fn from(_: git2::Error) -> Self {
+        Self::Missing
+    }
+}
+
+/// Checks that the commit, its trees and its files are all here; files are not read for it.
+fn is_complete(repository: &Repository, commit: Oid) -> Result<(), Incomplete> {
     let odb = repository.odb()?;
     let mut pending = vec![repository.find_commit(commit)?.tree_id()];
     let mut seen = HashSet::new();
@@ -362,17 +394,20 @@ fn is_complete(repository: &Repository, commit: Oid) -> Result<bool, git2::Error
         if !seen.insert(id) {
             continue;
         }
+        if odb.read_header(id)?.0 > TREE_BYTES {
+            return Err(Incomplete::TooLarge);
+        }
         for entry in repository.find_tree(id)?.iter() {
             match entry.kind() {
                 Some(ObjectType::Tree) => pending.push(entry.id()),
                 Some(ObjectType::Blob) if seen.insert(entry.id()) && !odb.exists(entry.id()) => {
-                    return Ok(false);
+                    return Err(Incomplete::Missing);
                 }
                 _ => {}
             }
         }
     }
-    Ok(true)
+    Ok(())
 }
 
 /// Makes the folder of a mirror and opens its two lock files: who changes it, and who reads it.

@@ -8,6 +8,7 @@
 mod error;
 mod http;
 mod mirror;
+mod pack;
 mod packet;
 mod protocol;
 pub(crate) mod refs;
@@ -15,6 +16,7 @@ mod ssh;
 
 pub use error::GitError;
 pub(crate) use mirror::{InUse, Mirrored, open};
+pub(crate) use pack::fuzz_pack;
 pub(crate) use protocol::fuzz_protocol;
 
 /// Takes `text` for an address, and walks through all that is asked of one.

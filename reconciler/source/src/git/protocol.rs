@@ -10,6 +10,7 @@ use git2::Oid;
 
 use super::{
     GitError,
+    pack::Refused,
     packet::{self, Message, Packet},
 };
 use crate::url::Url;
@@ -240,9 +241,22 @@ fn failure(repository: &Url, wire: &mut dyn Wire, failure: Failure) -> GitError 
         Failure::Unexpected(problem) => GitError::Protocol { repository, problem },
         Failure::Server(message) => GitError::Server { repository, message },
         Failure::Store(error) => {
+            if let Some(refused) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
+                return refused_pack(repository, *refused);
+            }
             let source = git2::Error::from_str(&error.to_string());
             GitError::Store { repository, source }
         }
+    }
+}
+
+/// Returns what a pack that is not taken means.
+pub(super) fn refused_pack(repository: Url, refused: Refused) -> GitError {
+    match refused {
+        Refused::Object(_) | Refused::Total(_) => {
+            GitError::TooLargeInside { repository, what: refused.to_string() }
+        }
+        Refused::Malformed(_) => GitError::Protocol { repository, problem: refused.to_string() },
     }
 }
 

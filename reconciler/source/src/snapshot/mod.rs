@@ -15,7 +15,7 @@ use std::{path::Path, sync::Arc};
 use sitewright_model::{diagnostic::Diagnostics, files::Files};
 
 use self::disk::WorkingTree;
-pub(crate) use self::tree::GitTree;
+pub(crate) use self::tree::{GitTree, TREE_BYTES};
 pub(crate) use self::walk::check_name;
 pub use self::{
     entry::{Entry, Kind},

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Bytes of one tree object: some 200,000 names. libgit2 takes a tree apart as a whole, so this is asked first.
-const TREE_BYTES: usize = 8 * 1024 * 1024;
+pub(crate) const TREE_BYTES: usize = 8 * 1024 * 1024;
 
 /// File modes that git writes in trees.
 const MODE_LINK: i32 = 0o120_000;

@@ -361,6 +361,31 @@ fn a_fetch_is_bounded_in_bytes_and_time() {
     assert!(start.elapsed() < Duration::from_secs(10));
 }
 
+/// libgit2 allocates what a delta declares: thirty bytes on the wire once asked for gigabytes.
+#[test]
+fn a_pack_that_unpacks_to_too_much_is_refused() {
+    let repo = site();
+    let mut text = "0123456789abcdef\n".repeat(3_000);
+    repo.write("delta.txt", &text).commit("second");
+    text.push_str("more\n");
+    repo.write("delta.txt", &text).commit("third");
+    repo.git(&["repack", "-adfq"]);
+    let server = Server::git(repo.path());
+    let at = format!("{}//@main", server.url(".git"));
+    let limited = |object_bytes, inflated_bytes| {
+        let cache = tempfile::tempdir().unwrap();
+        let mut settings = settings(cache.path());
+        settings.limits.object_bytes = object_bytes;
+        settings.limits.inflated_bytes = inflated_bytes;
+        open_with(&at, &settings).map(drop)
+    };
+    limited(300_000, 600_000).unwrap();
+    let text = wrong(limited(150_000, 600_000), code::source::TOO_LARGE);
+    assert!(text.contains("an object of more than 150000 bytes"), "{text}");
+    let text = wrong(limited(300_000, 220_000), code::source::TOO_LARGE);
+    assert!(text.contains("together"), "{text}");
+}
+
 #[test]
 fn a_damaged_mirror_is_made_anew() {
     let repo = site();
