@@ -27,7 +27,7 @@ use sitewright_model::{
         graph::{Graph, Walk},
     },
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
@@ -39,6 +39,9 @@ use self::{
     scene::Scene,
 };
 use crate::{Cluster, Error, client::http::Http, discovery::Kinds, inventory::Store, lock::Lock};
+
+/// How long the inventory is tried to be written once the ground was lost.
+const CLOSING: Duration = Duration::from_secs(5);
 
 /// How a plan is to be done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,7 +77,7 @@ impl Cluster {
             return Err(Error::PlanChanged { approved, actual: plan.digest });
         }
         let before = self.requests();
-        let http = self.http.until(&cancel);
+        let http = self.http.until(&cancel.child_token());
         let graph = Graph::of(desired, live, plan).map_err(Error::Circle)?;
         let consent = plan.approved_by(options.approval.as_ref());
         let walk = Walk::new(&graph, plan, consent);
@@ -94,7 +97,11 @@ impl Cluster {
         let done =
             locked(&scene, walk, &lock, events, &self.http.until(&CancellationToken::new())).await;
         let released = lock.release().await;
-        let (results, walk) = done?;
+        let (results, walk) = match (done, &released) {
+            // the renewal knows why
+            (Err(Error::LockLost { .. }), Err(why)) => return Err(why.clone()),
+            (done, _) => done?,
+        };
         released?;
         let requests = self.requests().since(&before);
         Ok(conclude::report(&scene, &walk, &results, requests))
@@ -121,7 +128,12 @@ async fn locked<'s>(
         let applied = settle::applied(&results.outcomes);
         settled = settle::settle(scene, applied.iter(), &mut book).await;
     }
-    let closed = book.close(to_the_end).await;
+    let closing = book.close(to_the_end);
+    let closed = match &lost {
+        // what is not recorded is found again; a server that is gone is not waited for twice
+        Some(_) => timeout(CLOSING, closing).await.unwrap_or(Ok(())),
+        None => closing.await,
+    };
     match (lost, closed, settled) {
         (Some(error), ..) | (None, Err(error), _) => Err(error),
         (None, Ok(()), Ok(()) | Err(Error::Stopped)) => Ok((results, walk)),

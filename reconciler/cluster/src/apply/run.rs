@@ -129,6 +129,8 @@ impl<'s, 'a> Run<'s, 'a> {
             () = lock.lost().cancelled(), if !ending => {
                 let why = "it could not be renewed in time, or another apply took it";
                 self.lost = Some(Error::LockLost { why: why.into() });
+                // nor is anything tried again
+                self.scene.http.stop().cancel();
             }
         }
     }

@@ -188,6 +188,11 @@ impl Renewal {
                     return Err(self.lose(error.to_string()));
                 }
                 Ok(Err(_)) | Err(_) if alive.elapsed() < DURATION => {}
+                // the server is the trouble, not the lock
+                Ok(Err(error @ (Error::Unreachable { .. } | Error::Unavailable { .. }))) => {
+                    self.lost.cancel();
+                    return Err(error);
+                }
                 Ok(Err(error)) => return Err(self.lose(error.to_string())),
                 Err(_) => return Err(self.lose("the server did not answer in time".into())),
             }
