@@ -10,6 +10,7 @@ use crate::{
     code::{self, Code},
     diagnostic::{Diagnostic, FileSpan},
     files::Files,
+    yaml,
 };
 
 /// The file that `when` expressions stand in.
@@ -25,6 +26,9 @@ pub(super) fn in_template(
     let chain = chain(error);
     let innermost = chain.last().copied().unwrap_or(error);
     let template = innermost.name().unwrap_or(path);
+    if let Some(binary) = not_text(input, template) {
+        return binary;
+    }
     let span = span_of(&input.blueprint.files, template, place(input, template, innermost));
     let mut diagnostic = explain(input, secrets, innermost, span).component(&input.component.name);
     for outer in chain.iter().rev().skip(1) {
@@ -36,6 +40,13 @@ pub(super) fn in_template(
     // A template that includes itself stands there many times.
     diagnostic.notes.dedup();
     diagnostic
+}
+
+/// Returns that a template is no text, where it is not: whatever the engine says of it is beside the point.
+fn not_text(input: &ComponentInput, template: &str) -> Option<Diagnostic> {
+    let files = &input.blueprint.files;
+    let mistakes = yaml::text_of(&files.display(template), files.get(template)?).err()?;
+    Some(mistakes.0.into_iter().next()?.component(&input.component.name))
 }
 
 /// Explains an error of a `when` expression.
@@ -128,9 +139,7 @@ fn explain(
             label = missing.label();
         }
     }
-    let help = help_for(code);
-    let diagnostic = diagnostic.at(span, label);
-    if help.is_empty() { diagnostic } else { diagnostic.help(help) }
+    diagnostic.at(span, label).help(help_for(code))
 }
 
 fn describe(error: &Error, detail: Option<&str>) -> (Code, String) {
@@ -174,7 +183,7 @@ fn help_for(code: Code) -> &'static str {
     } else if code == code::render::TEMPLATE_MISSING {
         "paths start at the blueprint's folder; `./` and `../` start at the template's own"
     } else {
-        ""
+        "mend the template there; where it says no itself, mend the values of the component"
     }
 }
 

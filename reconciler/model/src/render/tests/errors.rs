@@ -26,6 +26,7 @@ fn a_mistake_in_the_template_language() {
       | a: {{ values.x }
       |                ^
       component queues
+      help: mend the template there; where it says no itself, mend the values of the component
     ");
     insta::assert_snapshot!(error("a: 1\n{% for x in %}\n", json!({})), @r"
     Error SW0301: syntax error: unexpected end of block
@@ -33,6 +34,7 @@ fn a_mistake_in_the_template_language() {
       | {% for x in %}
       |             ^^
       component queues
+      help: mend the template there; where it says no itself, mend the values of the component
     ");
     insta::assert_snapshot!(error("a: {{ values.x | to_jsn }}\n", json!({ "x": 1 })), @r"
     Error SW0301: unknown filter: filter to_jsn is unknown
@@ -40,6 +42,7 @@ fn a_mistake_in_the_template_language() {
       | a: {{ values.x | to_jsn }}
       |                  ^^^^^^
       component queues
+      help: mend the template there; where it says no itself, mend the values of the component
     ");
 }
 
@@ -85,6 +88,15 @@ fn a_template_that_is_not_there() {
 }
 
 #[test]
+fn a_template_that_is_no_text_is_called_so() {
+    let mut input = input(&[("templates/all.yaml.j2", "")], json!({}));
+    let folder = std::sync::Arc::get_mut(&mut input.blueprint).unwrap();
+    folder.files.entries.insert("templates/all.yaml.j2".into(), vec![0x7f, b'E', 0xff].into());
+    let error = shown(&component(&input, &[]).unwrap_err());
+    assert!(error.contains("SW0106") && error.contains("component queues"), "{error}");
+}
+
+#[test]
 fn a_template_says_no() {
     let template = "{% if values.size > 3 %}{{ fail('size must be at most 3') }}{% endif %}";
     insta::assert_snapshot!(error(template, json!({ "size": 4 })), @r"
@@ -93,6 +105,7 @@ fn a_template_says_no() {
       | {% if values.size > 3 %}{{ fail('size must be at most 3') }}{% endif %}
       |                            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
       component queues
+      help: mend the template there; where it says no itself, mend the values of the component
     ");
 }
 
