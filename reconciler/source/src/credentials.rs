@@ -2,10 +2,10 @@
 //!
 //! A credential is only ever sent to the host that it belongs to.
 
-use std::{env, fs, path::PathBuf, process::Command, time::Duration};
+use std::{env, fs, path::PathBuf, time::Duration};
 
 use crate::{
-    process,
+    process::{self, Program},
     url::{Secret, Url},
 };
 
@@ -120,15 +120,15 @@ pub(crate) fn ask_git(url: &Url) -> Option<Login> {
         input.push_str(&format!("username={user}\n"));
     }
     input.push('\n');
-    let mut command = Command::new("git");
-    command
+    let mut git = Program::new("git");
+    git.command
         .args(["credential", "fill"])
         .env("GIT_TERMINAL_PROMPT", "0")
         .env("GIT_ASKPASS", "")
         .env("SSH_ASKPASS", "")
         .env("GCM_INTERACTIVE", "never")
         .current_dir("/");
-    let finished = process::run(&mut command, input.into(), HELPER_DEADLINE, HELPER_BYTES).ok()?;
+    let finished = process::run(git, input.into(), HELPER_DEADLINE, HELPER_BYTES).ok()?;
     if !finished.status.success() {
         return None;
     }

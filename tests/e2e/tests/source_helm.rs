@@ -132,9 +132,12 @@ fn a_chart_that_refuses_its_values_says_where() {
     };
     let error = helm.template(&request, &bench.settings.limits).unwrap_err();
     assert_eq!(error.0[0].code, code::source::HELM_FAILED);
-    assert!(error.0[0].message.contains("picky/templates/x.yaml:2:"), "{error}");
-    assert!(error.0[0].message.contains("(secret) is no size"), "{error}");
+    assert!(error.0[0].message.contains("it failed at templates/x.yaml:2:"), "{error}");
     assert!(!format!("{error:?}").contains("canary"), "{error:?}");
+    let request = Request { hide: &[], ..request };
+    let error = helm.template(&request, &bench.settings.limits).unwrap_err();
+    assert!(error.0[0].message.contains("picky/templates/x.yaml:2:"), "{error}");
+    assert!(error.0[0].message.contains("canary is no size"), "{error}");
 }
 
 #[test]

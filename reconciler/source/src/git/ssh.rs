@@ -3,7 +3,7 @@
 use std::{
     env,
     io::{self, Read, Write as _},
-    process::{ChildStderr, ChildStdin, ChildStdout, Command},
+    process::{ChildStdin, ChildStdout},
     sync::mpsc,
     thread,
     time::{Duration, Instant},
@@ -15,7 +15,7 @@ use super::{
     protocol::{Wire, shown},
 };
 use crate::{
-    process::{Group, Stopped, kill_group},
+    process::{Group, Program, Stopped, collect, kill_group},
     url::Url,
 };
 
@@ -40,8 +40,8 @@ pub(super) struct SshWire {
 
 impl SshWire {
     pub(super) fn open(repository: &Url, seconds: u64, limit: u64) -> Result<Self, GitError> {
-        let (mut command, program) = command(repository);
-        let mut group = Group::spawn(&mut command).map_err(|stopped| match stopped {
+        let (command, program) = command(repository);
+        let mut group = Group::spawn(command).map_err(|stopped| match stopped {
             Stopped::Missing => GitError::NoSsh { repository: repository.clone(), program },
             other => GitError::Unreachable {
                 repository: repository.clone(),
@@ -49,7 +49,7 @@ impl SshWire {
             },
         })?;
         let (Some(stdin), Some(stdout), Some(stderr)) =
-            (group.0.stdin.take(), group.0.stdout.take(), group.0.stderr.take())
+            (group.child.stdin.take(), group.child.stdout.take(), group.child.stderr.take())
         else {
             let facts = vec!["its pipes could not be opened".to_owned()];
             return Err(GitError::Unreachable { repository: repository.clone(), facts });
@@ -59,10 +59,10 @@ impl SshWire {
             repository: repository.clone(),
             stdin: Some(stdin),
             stdout: Bounded { inner: stdout, left: limit },
-            stderr: last_words(stderr),
+            stderr: collect(Some(stderr), STDERR_BYTES),
             limit,
             end: Instant::now() + deadline,
-            watch: Some(Watch::start(group.0.id(), deadline)),
+            watch: Some(Watch::start(group.child.id(), deadline)),
             group,
         })
     }
@@ -104,7 +104,7 @@ impl Wire for SshWire {
         }
         self.stdin = None;
         self.watch = None;
-        self.group.kill();
+        let _ = self.group.end();
     }
 
     fn broken(&mut self, error: &io::Error) -> GitError {
@@ -129,19 +129,20 @@ impl Wire for SshWire {
 }
 
 /// Returns the command, and the name of its program.
-fn command(repository: &Url) -> (Command, String) {
-    let (mut command, program) = match env::var("GIT_SSH_COMMAND") {
+fn command(repository: &Url) -> (Program, String) {
+    let (mut ssh, program) = match env::var("GIT_SSH_COMMAND") {
         Ok(line) if !line.trim().is_empty() => {
             // As git does it: the shell takes the line apart and appends our arguments.
-            let mut command = Command::new("sh");
-            command.arg("-c").arg(format!("{line} \"$@\"")).arg(&line);
-            (command, line)
+            let mut shell = Program::new("sh");
+            shell.command.arg("-c").arg(format!("{line} \"$@\"")).arg(&line);
+            (shell, line)
         }
         _ => {
             let program = env::var("GIT_SSH").unwrap_or_else(|_| "ssh".to_owned());
-            (Command::new(&program), program)
+            (Program::new(&program), program)
         }
     };
+    let command = &mut ssh.command;
     command.args(["-o", "BatchMode=yes", "-o", "ConnectTimeout=30", "-o", "SendEnv=GIT_PROTOCOL"]);
     if let Some(port) = repository.port() {
         command.args(["-p", &port.to_string()]);
@@ -153,7 +154,7 @@ fn command(repository: &Url) -> (Command, String) {
     };
     command.arg(target).arg(format!("git-upload-pack {}", quoted(remote_path(repository.path()))));
     command.env("GIT_PROTOCOL", "version=2").env_remove("GIT_DIR");
-    (command, program)
+    (ssh, program)
 }
 
 /// `/~/x` is relative to the home folder, where a session starts; `/~ann/x` to that of another user.
@@ -167,16 +168,6 @@ fn remote_path(path: &str) -> &str {
 /// Quotes for the shell on the other side, as git does.
 fn quoted(path: &str) -> String {
     format!("'{}'", path.replace('\'', "'\\''").replace('!', "'\\!'"))
-}
-
-fn last_words(stderr: ChildStderr) -> mpsc::Receiver<Vec<u8>> {
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = stderr.take(STDERR_BYTES).read_to_end(&mut bytes);
-        let _ = sender.send(bytes);
-    });
-    receiver
 }
 
 /// Kills a process group at a deadline, unless it is dropped before.
@@ -218,8 +209,8 @@ mod tests {
 
     #[test]
     fn a_port_and_a_user_become_arguments() {
-        let (command, _) = command(&Url::parse("ssh://git@[::1]:2222/x").unwrap());
-        let arguments: Vec<_> = command.get_args().map(|a| a.to_string_lossy()).collect();
+        let (ssh, _) = command(&Url::parse("ssh://git@[::1]:2222/x").unwrap());
+        let arguments: Vec<_> = ssh.command.get_args().map(|a| a.to_string_lossy()).collect();
         let end = ["-p", "2222", "git@::1", "git-upload-pack '/x'"];
         assert!(arguments.ends_with(&end.map(Into::into)), "{arguments:?}");
     }

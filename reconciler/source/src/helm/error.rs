@@ -54,6 +54,14 @@ pub enum HelmError {
         /// What else it said.
         facts: Vec<String>,
     },
+    /// helm refused the chart or its values, and what it says may hold a secret.
+    #[error("helm could not render `{chart}`{}", at(place.as_deref()))]
+    Withheld {
+        /// The chart.
+        chart: String,
+        /// File, line and column of the template, if helm names them.
+        place: Option<String>,
+    },
     /// What it printed is not text.
     #[error("helm printed something for `{chart}` that is not UTF-8")]
     NotText {
@@ -86,15 +94,21 @@ pub enum HelmError {
     },
 }
 
+fn at(place: Option<&str>) -> String {
+    place.map_or_else(String::new, |place| format!(": it failed at {place}"))
+}
+
 impl Numbered for HelmError {
     fn code(&self) -> Code {
         use code::source as codes;
         match self {
             Self::Missing { .. } | Self::NotRun { .. } => codes::HELM_MISSING,
             Self::Version { .. } => codes::HELM_VERSION,
-            Self::Folder(_) | Self::Name { .. } | Self::Failed { .. } | Self::NotText { .. } => {
-                codes::HELM_FAILED
-            }
+            Self::Withheld { .. }
+            | Self::Folder(_)
+            | Self::Name { .. }
+            | Self::Failed { .. }
+            | Self::NotText { .. } => codes::HELM_FAILED,
             Self::TooSlow { .. } | Self::TooMuch { .. } => codes::HELM_STOPPED,
             Self::NotDeterministic { .. } => codes::NOT_DETERMINISTIC,
         }
@@ -103,6 +117,9 @@ impl Numbered for HelmError {
     fn notes(&self) -> Vec<String> {
         match self {
             Self::Failed { facts, .. } => facts.clone(),
+            Self::Withheld { .. } => vec![
+                "what helm says is not shown: it may quote the secrets among the values".to_owned(),
+            ],
             _ => Vec::new(),
         }
     }
@@ -120,6 +137,9 @@ impl Numbered for HelmError {
             }
             Self::Failed { .. } => {
                 "the chart says what it needs: mend the values of the component, or the template of the blueprint that makes them"
+            }
+            Self::Withheld { .. } => {
+                "look at this line of the chart, and at the values that it uses; rendered with other secrets, `helm template` says more"
             }
             Self::NotText { .. } => "the chart is at fault: tell its maintainers",
             Self::TooSlow { .. } | Self::TooMuch { .. } => {

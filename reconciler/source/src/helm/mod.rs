@@ -7,10 +7,11 @@
 
 mod determinism;
 mod error;
+mod message;
 
 use std::{
     env, fs, io,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -21,7 +22,7 @@ use sitewright_model::{diagnostic::Diagnostics, files::Files, name::is_dns_label
 
 pub use self::error::HelmError;
 use crate::{
-    process::{self, Finished, Stopped},
+    process::{self, Program, Stopped},
     settings::{Limits, Settings},
     snapshot::check_name,
 };
@@ -34,6 +35,12 @@ const VERSION_DEADLINE: Duration = Duration::from_secs(20);
 
 /// Bytes of the answer to it.
 const VERSION_BYTES: u64 = 64 * 1024;
+
+/// What the names of folders for helm begin with.
+const FOLDER_PREFIX: &str = "sitewright-helm-";
+
+/// After this time a folder for helm belongs to no run: helm may take [`Limits::helm_seconds`].
+const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// The oldest helm that renders charts from registries and newer `Chart.yaml` as helm 4 does.
 const OLDEST: (u64, u64) = (3, 8);
@@ -70,13 +77,14 @@ pub struct Request<'a> {
     pub kube_version: Option<&'a str>,
     /// Further API versions that charts see, such as `monitoring.coreos.com/v1`.
     pub api_versions: &'a [String],
-    /// Texts that must not appear in messages: the secrets among the values.
+    /// The secrets among the values: where there are any, what helm says of the chart is not shown.
     pub hide: &'a [String],
 }
 
 impl Helm {
     /// Finds the program: the settings name it, else `SITEWRIGHT_HELM`, else it is on the PATH.
     pub fn find(settings: &Settings) -> Result<Self, Diagnostics> {
+        sweep(&env::temp_dir());
         let program = locate(settings).ok_or(HelmError::Missing { program: "helm".into() })?;
         let version = version(&program)?;
         Ok(Self { program, version })
@@ -95,17 +103,17 @@ impl Helm {
     /// Returns what helm prints for the chart; may hold secrets.
     pub fn template(&self, request: &Request<'_>, limits: &Limits) -> Result<String, Diagnostics> {
         check_names(request)?;
-        let folder = tempfile::Builder::new()
-            .prefix("sitewright-helm-")
-            .tempdir()
-            .map_err(HelmError::Folder)?;
+        let folder = folder()?;
         prepare(folder.path(), request).map_err(HelmError::Folder)?;
-        let mut command = self.command(folder.path(), request);
+        let program = self.command(folder.path(), request);
+        // JSON is YAML, and has no second meaning for any text.
+        let values =
+            serde_json::to_vec(request.values).map_err(|error| HelmError::Folder(error.into()))?;
         let deadline = Duration::from_secs(limits.helm_seconds);
-        let finished = process::run(&mut command, Vec::new(), deadline, limits.helm_bytes)
+        let finished = process::run(program, values, deadline, limits.helm_bytes)
             .map_err(|stopped| self.stopped(stopped, request))?;
         if !finished.status.success() {
-            return Err(failed(&finished, folder.path(), request).into());
+            return Err(message::failed(&finished, folder.path(), request).into());
         }
         String::from_utf8(finished.stdout)
             .map_err(|_| HelmError::NotText { chart: request.chart.label.clone() }.into())
@@ -133,21 +141,22 @@ impl Helm {
         Err(HelmError::NotDeterministic { chart, objects }.into())
     }
 
-    fn command(&self, folder: &Path, request: &Request<'_>) -> Command {
-        let mut command = Command::new(&self.program);
+    fn command(&self, folder: &Path, request: &Request<'_>) -> Program {
+        let mut helm = Program::new(&self.program);
         let namespace = request.namespace.unwrap_or(DEFAULT_NAMESPACE);
         let mut arguments = vec![
             "template".to_owned(),
             "--include-crds".to_owned(),
-            format!("--values={}", folder.join("values.json").display()),
+            // On standard input: values hold secrets, and a file may outlive us.
+            "--values=-".to_owned(),
             format!("--namespace={namespace}"),
         ];
         arguments.extend(request.kube_version.map(|version| format!("--kube-version={version}")));
         arguments.extend(request.api_versions.iter().map(|name| format!("--api-versions={name}")));
         // What stands behind `--` is no option, whatever it looks like.
-        command.args(arguments).arg("--").arg(request.release).arg(folder.join("chart"));
-        scrub(&mut command, folder);
-        command
+        helm.command.args(arguments).arg("--").arg(request.release).arg(folder.join("chart"));
+        scrub(&mut helm.command, folder);
+        helm
     }
 
     fn stopped(&self, stopped: Stopped, request: &Request<'_>) -> HelmError {
@@ -164,13 +173,26 @@ impl Helm {
 /// Returns where the program should be, without running it: see [`Helm::find`].
 pub fn locate(settings: &Settings) -> Option<PathBuf> {
     let named = settings.helm.clone().or_else(|| env::var_os(VARIABLE).map(PathBuf::from));
-    named.or_else(|| on_path("helm"))
+    named.or_else(|| process::on_path("helm".as_ref()))
 }
 
-fn on_path(name: &str) -> Option<PathBuf> {
-    env::split_paths(&env::var_os("PATH")?)
-        .map(|folder| folder.join(name))
-        .find(|path| path.is_file())
+/// Makes a folder for one run of helm, which is removed after it.
+fn folder() -> Result<tempfile::TempDir, HelmError> {
+    tempfile::Builder::new().prefix(FOLDER_PREFIX).tempdir().map_err(HelmError::Folder)
+}
+
+/// Removes the folders of runs that were killed before they could do it themselves.
+fn sweep(temporary: &Path) {
+    let Ok(entries) = fs::read_dir(temporary) else { return };
+    for entry in entries.flatten() {
+        let is_one = entry.file_name().as_encoded_bytes().starts_with(FOLDER_PREFIX.as_bytes());
+        let Some(metadata) = is_one.then(|| entry.metadata().ok()).flatten() else { continue };
+        let is_mine = metadata.uid() == rustix::process::geteuid().as_raw();
+        let age = metadata.modified().ok().and_then(|time| time.elapsed().ok());
+        if metadata.is_dir() && is_mine && age.is_some_and(|age| age > ABANDONED_AFTER) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// Gives the program an environment in `folder`, and nothing of ours.
@@ -193,12 +215,12 @@ fn scrub(command: &mut Command, folder: &Path) {
 
 /// Asks the program for its version, and whether we know how to talk to it.
 fn version(program: &Path) -> Result<String, HelmError> {
-    let folder = tempfile::tempdir().map_err(HelmError::Folder)?;
-    let mut command = Command::new(program);
-    command.args(["version", "--template", "{{.Version}}"]);
-    scrub(&mut command, folder.path());
+    let folder = folder()?;
+    let mut helm = Program::new(program);
+    helm.command.args(["version", "--template", "{{.Version}}"]);
+    scrub(&mut helm.command, folder.path());
     let not_run = |source| HelmError::NotRun { program: program.to_owned(), source };
-    let finished = match process::run(&mut command, Vec::new(), VERSION_DEADLINE, VERSION_BYTES) {
+    let finished = match process::run(helm, Vec::new(), VERSION_DEADLINE, VERSION_BYTES) {
         Ok(finished) => finished,
         Err(Stopped::Missing) => return Err(HelmError::Missing { program: program.to_owned() }),
         Err(Stopped::System(source)) => return Err(not_run(source)),
@@ -237,7 +259,7 @@ fn check_names(request: &Request<'_>) -> Result<(), HelmError> {
     }
 }
 
-/// Writes the chart and the values, readable by this user alone.
+/// Writes the chart, readable by this user alone.
 fn prepare(folder: &Path, request: &Request<'_>) -> io::Result<()> {
     for (path, content) in &request.chart.entries {
         if let Some(part) = path.split('/').find(|part| check_name("", part).is_err()) {
@@ -250,9 +272,7 @@ fn prepare(folder: &Path, request: &Request<'_>) -> io::Result<()> {
             None => write(&place, content)?,
         }
     }
-    // JSON is YAML, and has no second meaning for any text.
-    let values = serde_json::to_vec(request.values)?;
-    write(&folder.join("values.json"), &values)
+    Ok(())
 }
 
 /// Returns the file that names dependencies without those that are omitted; none for every other file.
@@ -277,30 +297,6 @@ fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     io::Write::write_all(&mut file, content)
 }
 
-/// Returns what helm said, in the words of the chart: without our folder, and without secrets.
-fn failed(finished: &Finished, folder: &Path, request: &Request<'_>) -> HelmError {
-    let chart = request.chart.label.clone();
-    let mut said = finished.stderr.replace(&format!("{}/chart", folder.display()), &chart);
-    for secret in request.hide.iter().filter(|secret| !secret.is_empty()) {
-        said = said.replace(secret.as_str(), "(secret)");
-    }
-    let lines = said.lines().map(str::trim).filter(|line| {
-        !line.is_empty() && !line.starts_with("WARNING:") && !line.starts_with("Use --debug")
-    });
-    let mut lines: Vec<String> =
-        lines.map(|line| line.chars().flat_map(shown).take(2000).collect()).collect();
-    let problem = match lines.iter().position(|line| line.starts_with("Error:")) {
-        Some(at) => lines.remove(at).trim_start_matches("Error:").trim().to_owned(),
-        None => format!("it ended with {}", finished.status),
-    };
-    lines.truncate(10);
-    HelmError::Failed { chart, problem, facts: lines }
-}
-
-fn shown(c: char) -> Vec<char> {
-    if c.is_control() && c != '\t' { c.escape_debug().collect() } else { vec![c] }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -311,5 +307,22 @@ mod tests {
         assert_eq!(major_and_minor("v4.1"), Some((4, 1)));
         assert_eq!(major_and_minor("v4.1-unreleased"), Some((4, 1)));
         assert_eq!(major_and_minor("hello"), None);
+    }
+
+    #[test]
+    fn folders_that_a_killed_run_left_are_swept() {
+        let temporary = tempfile::tempdir().unwrap();
+        let make = |name: &str, days: u64| {
+            let folder = temporary.path().join(name);
+            fs::create_dir(&folder).unwrap();
+            fs::write(folder.join("x"), "x").unwrap();
+            let time = std::time::SystemTime::now() - Duration::from_secs(days * 24 * 3600 + 60);
+            fs::File::open(&folder).unwrap().set_modified(time).unwrap();
+            folder
+        };
+        let (old, new) = (make("sitewright-helm-old", 1), make("sitewright-helm-new", 0));
+        let other = make("other", 9);
+        sweep(temporary.path());
+        assert!(!old.exists() && new.exists() && other.exists());
     }
 }
