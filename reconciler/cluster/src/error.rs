@@ -180,6 +180,32 @@ impl Error {
         }
     }
 
+    /// Returns whether nothing more can be done on this cluster: everything else is the trouble of the
+    /// object or the kind that was asked about, and of what depends on it (law 8).
+    pub(crate) fn loses_ground(&self) -> bool {
+        match self {
+            Self::NoKubeconfig { .. }
+            | Self::NoContext { .. }
+            | Self::Unreachable { .. }
+            | Self::Certificate { .. }
+            | Self::Unauthorised { .. }
+            | Self::TooOld { .. }
+            | Self::InventoryUnreadable { .. }
+            | Self::InventoryRace { .. }
+            | Self::Locked { .. }
+            | Self::LockLost { .. }
+            | Self::Stopped => true,
+            Self::Forbidden { .. }
+            | Self::Unavailable { .. }
+            | Self::BadAnswer { .. }
+            | Self::Refused { .. }
+            | Self::PartialDiscovery { .. }
+            | Self::PlanChanged { .. }
+            | Self::Circle(_)
+            | Self::HealthRule { .. } => false,
+        }
+    }
+
     /// Returns this error as it is shown, with the way out.
     pub fn diagnostic(&self) -> Diagnostic {
         let diagnostic = Diagnostic::error(self.code(), self.to_string());
@@ -189,7 +215,8 @@ impl Error {
         }
     }
 
-    fn help(&self) -> Option<String> {
+    /// Returns the way out.
+    pub(crate) fn help(&self) -> Option<String> {
         let text = match self {
             Self::NoKubeconfig { .. } => {
                 "give --kubeconfig FILE, set KUBECONFIG, or run inside a cluster".to_owned()

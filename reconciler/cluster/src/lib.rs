@@ -26,6 +26,6 @@ mod kinds;
 mod lock;
 pub mod observe;
 
-pub use client::{Cluster, Connection, Requests};
+pub use client::{Cluster, Connection, Deadlines, Requests};
 pub use error::Error;
 pub use tokio_util::sync::CancellationToken;

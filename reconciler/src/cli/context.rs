@@ -141,7 +141,7 @@ impl Context {
         let connection = Connection {
             kubeconfig: self.global.kubeconfig.clone(),
             context: self.global.context.clone(),
-            concurrency: None,
+            ..Connection::default()
         };
         let cluster = self.wait(Cluster::connect(&connection))?;
         Ok(cluster.until(&self.interrupt.token()))

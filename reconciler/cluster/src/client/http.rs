@@ -1,5 +1,5 @@
 //! One request with all that every request obeys: a deadline, a bound on how many are in flight,
-//! retries with back-off, a signal to stop, a counter.
+//! retries with back-off, a signal to stop, the fence of the lock, a counter.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,13 +7,15 @@ use http::header;
 use http_body_util::{BodyExt, Limited};
 use kube::client::Body;
 use tokio::{
-    sync::Semaphore,
+    sync::{Semaphore, SemaphorePermit},
     time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    retry::{ATTEMPT, back_off},
+    fence::Fence,
+    places::Places,
+    retry::{Deadlines, back_off},
     status::Refused,
 };
 use crate::Error;
@@ -25,14 +27,27 @@ mod request;
 pub use counts::Requests;
 use reach::Reach;
 pub(crate) use reach::broken;
-use request::Races;
 pub(crate) use request::{Answer, Request, Verb};
+use request::{Races, Turn};
 
 /// An answer of 500 without a known cause is asked again so often: it may be a bug that stays.
 const ATTEMPTS_OF_500: u32 = 4;
 
 /// A lost race inside the server is tried again so often.
 const ATTEMPTS_OF_RACE: u32 = 6;
+
+/// Credentials that are not accepted are tried again so often: a server whose authenticator is away for a
+/// moment says the same.
+const ATTEMPTS_OF_401: u32 = 2;
+
+/// An attempt gets this long even where its deadline is nearly over: less would only be noise.
+const SHORTEST_ATTEMPT: Duration = Duration::from_secs(1);
+
+/// What every server answers to everyone, to tell a request that hangs from a server that is gone.
+const PROBE: &str = "/version";
+
+/// How long a server may take to show that it is there.
+const PROBED: Duration = Duration::from_secs(5);
 
 /// The largest answer that is read: a page of 500 objects at the server's own limit of 1.5 MB is
 /// never that large in practice, and a broken proxy must not fill the memory.
@@ -43,6 +58,12 @@ const LARGEST_ANSWER: usize = 512 * 1024 * 1024;
 pub(crate) struct Http {
     shared: Arc<Shared>,
     stop: CancellationToken,
+    /// The lock under which it sends, if any.
+    fence: Option<Fence>,
+    /// Where pauses are counted, if anywhere.
+    places: Option<Places>,
+    /// The longest that one request may take.
+    longest: Duration,
 }
 
 struct Shared {
@@ -50,6 +71,7 @@ struct Shared {
     server: String,
     in_flight: Semaphore,
     concurrency: usize,
+    deadlines: Deadlines,
     counts: counts::Counters,
 }
 
@@ -66,12 +88,11 @@ pub(crate) enum Failure {
 
 impl Failure {
     /// Makes an error of it, for requests that are not about one object of the site.
-    pub(crate) fn into_error(self, verb: Verb, what: &str, server: &str) -> Error {
+    pub(crate) fn into_error(self, verb: Verb, what: &str) -> Error {
         let (verb, resource) = (verb.text().to_owned(), what.to_owned());
         match self {
             Self::Broken(error) => error,
             Self::Refused(refused) => match refused.code {
-                401 => Error::Unauthorised { server: server.into(), why: refused.message },
                 403 => Error::Forbidden { verb, resource, why: refused.message },
                 429 | 500.. => Error::Unavailable { verb, resource, why: refused.message },
                 _ => Error::Refused { verb, resource, why: refused.message },
@@ -115,21 +136,42 @@ impl Next {
 
 impl Http {
     /// Makes a sender with at most `concurrency` requests in flight.
-    pub(crate) fn new(client: kube::Client, server: String, concurrency: usize) -> Self {
+    pub(crate) fn new(
+        client: kube::Client,
+        server: String,
+        concurrency: usize,
+        deadlines: Deadlines,
+    ) -> Self {
         let in_flight = Semaphore::new(concurrency);
         let counts = counts::Counters::default();
-        let shared = Shared { client, server, in_flight, concurrency, counts };
-        Self { shared: Arc::new(shared), stop: CancellationToken::new() }
+        let shared = Shared { client, server, in_flight, concurrency, deadlines, counts };
+        let (stop, longest) = (CancellationToken::new(), deadlines.operation);
+        Self { shared: Arc::new(shared), stop, fence: None, places: None, longest }
     }
 
-    /// Returns the same sender, stopped by `token`.
+    /// Returns the same sender, stopped by `token` instead. What keeps the fence keeps it.
     pub(crate) fn until(&self, token: &CancellationToken) -> Self {
-        Self { shared: self.shared.clone(), stop: token.clone() }
+        Self { stop: token.clone(), ..self.clone() }
+    }
+
+    /// Returns the same sender, which sends only while `fence` is open.
+    pub(crate) fn within_fence(&self, fence: &Fence) -> Self {
+        Self { fence: Some(fence.clone()), ..self.clone() }
+    }
+
+    /// Returns the same sender, whose pauses give back a place among `places`.
+    pub(crate) fn counted(&self, places: Option<&Places>) -> Self {
+        Self { places: places.cloned(), ..self.clone() }
+    }
+
+    /// Returns the same sender, which gives up on a request after `longest`.
+    pub(crate) fn at_most(&self, longest: Duration) -> Self {
+        Self { longest: self.longest.min(longest), ..self.clone() }
     }
 
     /// Makes an error of a failure, for requests that are not about one object of the site.
     pub(crate) fn error(&self, failure: Failure, verb: Verb, what: &str) -> Error {
-        failure.into_error(verb, what, &self.shared.server)
+        failure.into_error(verb, what)
     }
 
     /// Returns how many requests may be in flight.
@@ -147,19 +189,49 @@ impl Http {
         &self.stop
     }
 
+    /// Returns why nothing may be sent any more: the lock is lost, or the signal to stop came.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.fence.as_ref().map_or(Ok(()), Fence::check)?;
+        if self.stop.is_cancelled() { Err(Error::Stopped) } else { Ok(()) }
+    }
+
+    /// Waits until nothing may be sent any more, and returns why.
+    pub(crate) async fn halted(&self) -> Error {
+        tokio::select! {
+            biased;
+            error = self.fenced_off() => error,
+            () = self.stop.cancelled() => Error::Stopped,
+        }
+    }
+
+    /// Sleeps, unless nothing may be sent any more.
+    pub(crate) async fn pause(&self, time: Duration) -> Result<(), Error> {
+        let _asleep = self.places.as_ref().map(Places::lie_down);
+        tokio::select! {
+            error = self.halted() => Err(error),
+            () = sleep(time) => Ok(()),
+        }
+    }
+
+    async fn fenced_off(&self) -> Error {
+        match &self.fence {
+            Some(fence) => fence.closed().await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Sends a request that is not about one object of the site: a refusal is an error.
     pub(crate) async fn ask(&self, request: Request) -> Result<Answer, Error> {
         let (verb, what) = (request.verb, request.what.clone());
-        self.send(request)
-            .await
-            .map_err(|failure| failure.into_error(verb, &what, &self.shared.server))
+        self.send(request).await.map_err(|failure| failure.into_error(verb, &what))
     }
 
-    /// Sends a request until there is an answer, a refusal, or the deadline is over.
+    /// Sends a request until there is an answer, a refusal, or the deadline is over. The deadline is about
+    /// the server: waiting for its turn does not count.
     pub(crate) async fn send(&self, request: Request) -> Result<Answer, Failure> {
-        let deadline = Instant::now() + request.within;
+        let mut left = request.within.unwrap_or(self.longest).min(self.longest);
         for attempt in 1.. {
-            let next = self.attempt(&request, deadline).await?;
+            let (next, took) = self.attempt(&request, left).await?;
             let (attempts, asked, last) = match next {
                 Next::Done(answer) => return Ok(Answer { attempts: attempt, ..answer }),
                 Next::Refused(refused) => return Err(Failure::Refused(refused)),
@@ -167,35 +239,80 @@ impl Http {
                 Next::Again { attempts, asked, last } => (attempts, asked, last),
             };
             let wait = back_off(attempt, asked);
-            if attempt >= attempts || Instant::now() + wait >= deadline {
-                return Err(last);
+            left = left.saturating_sub(took + wait);
+            if attempt >= attempts || left.is_zero() {
+                return Err(self.in_vain(&request, last).await);
             }
             self.shared.counts.retried();
-            tokio::select! {
-                () = self.stop.cancelled() => return Err(Error::Stopped.into()),
-                () = sleep(wait) => {}
-            }
+            self.pause(wait).await?;
         }
         unreachable!("the loop above ends only by returning")
     }
 
-    async fn attempt(&self, request: &Request, deadline: Instant) -> Result<Next, Failure> {
-        let permit = tokio::select! {
-            biased;
-            () = self.stop.cancelled() => return Err(Error::Stopped.into()),
-            permit = self.shared.in_flight.acquire() => permit,
-        };
-        let _permit = permit.expect("this semaphore is never closed");
+    /// Makes one attempt; returns how long the server took.
+    async fn attempt(
+        &self,
+        request: &Request,
+        left: Duration,
+    ) -> Result<(Next, Duration), Failure> {
+        let _permit = self.turn(request).await?;
+        self.check()?;
         let built = request.build()?;
         self.shared.counts.sent(request.verb);
-        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_secs(1));
         let server = &self.shared.server;
-        let next = match timeout(ATTEMPT.min(left), self.exchange(built, request)).await {
-            Ok(Ok(next)) => next,
-            Ok(Err(error)) => Next::after(broken(server, &error), server),
-            Err(_) => Next::after(Reach::Later("no answer in time".into()), server),
+        let limit = self.shared.deadlines.attempt.min(left.max(SHORTEST_ATTEMPT));
+        let begun = Instant::now();
+        let next = tokio::select! {
+            // a late write is taken back as far as that goes: the server drops what nobody waits for
+            error = self.fenced_off() => return Err(error.into()),
+            answer = timeout(limit, self.exchange(built, request)) => match answer {
+                Ok(Ok(next)) => next,
+                Ok(Err(error)) => Next::after(broken(server, &error), server),
+                Err(_) => {
+                    let why = format!("no answer in {} s", limit.as_secs());
+                    Next::after(Reach::Later(why), server)
+                }
+            },
         };
-        Ok(next)
+        Ok((next, begun.elapsed()))
+    }
+
+    /// Waits for a place among the requests in flight.
+    async fn turn(&self, request: &Request) -> Result<Option<SemaphorePermit<'_>>, Error> {
+        if request.turn == Turn::AtOnce {
+            return Ok(None);
+        }
+        tokio::select! {
+            biased;
+            error = self.halted() => Err(error),
+            permit = self.shared.in_flight.acquire() => {
+                Ok(Some(permit.expect("this semaphore is never closed")))
+            }
+        }
+    }
+
+    /// Tells a request that the server leaves unanswered, which is the trouble of that request alone, from
+    /// a server that is gone.
+    async fn in_vain(&self, request: &Request, last: Failure) -> Failure {
+        match &last {
+            Failure::Broken(Error::Unreachable { why, .. })
+                if !request.is_at(PROBE) && self.answers().await =>
+            {
+                Failure::Refused(Box::new(Refused::unanswered(why)))
+            }
+            _ => last,
+        }
+    }
+
+    async fn answers(&self) -> bool {
+        let probe = Request::get(PROBE, "the server's version");
+        let Ok(built) = probe.build() else { return false };
+        self.shared.counts.sent(Verb::Get);
+        let answer = timeout(PROBED, self.exchange(built, &probe));
+        tokio::select! {
+            _ = self.halted() => false,
+            answer = answer => matches!(answer, Ok(Ok(Next::Done(_) | Next::Refused(_)))),
+        }
     }
 
     async fn exchange(&self, built: http::Request<Body>, request: &Request) -> kube::Result<Next> {
@@ -212,7 +329,14 @@ impl Http {
             let (what, verb) = (request.what.clone(), request.verb);
             return Ok(Next::Done(Answer { code, body, warnings, attempts: 1, what, verb }));
         }
-        Ok(after_refusal(request.races, Refused::read(code, retry_after, &body)))
+        let refused = Refused::read(code, retry_after, &body);
+        Ok(if code == 401 {
+            let server = self.shared.server.clone();
+            let error = Error::Unauthorised { server, why: refused.message };
+            Next::Again { attempts: ATTEMPTS_OF_401, asked: None, last: Failure::Broken(error) }
+        } else {
+            after_refusal(request.races, refused)
+        })
     }
 }
 
@@ -255,7 +379,7 @@ impl Http {
     pub(crate) fn nowhere(concurrency: usize) -> Self {
         let config = kube::Config::new(http::Uri::from_static("http://127.0.0.1:9"));
         let client = kube::Client::try_from(config).expect("plain HTTP needs nothing");
-        Self::new(client, "nowhere".into(), concurrency)
+        Self::new(client, "nowhere".into(), concurrency, Deadlines::default())
     }
 }
 

@@ -1,8 +1,10 @@
 //! The connection to one cluster: how it is found, what every request obeys.
 
 mod config;
+pub(crate) mod fence;
 pub(crate) mod http;
 pub(crate) mod path;
+pub(crate) mod places;
 pub(crate) mod retry;
 pub(crate) mod status;
 
@@ -12,8 +14,8 @@ use serde_json::Value;
 use sitewright_model::{live::ClusterFacts, object::Uid};
 use tokio_util::sync::CancellationToken;
 
-pub use self::http::Requests;
 use self::http::{Http, Request};
+pub use self::{http::Requests, retry::Deadlines};
 use crate::Error;
 
 /// Requests in flight at once, unless a [`Connection`] says otherwise. More than this gained nothing
@@ -35,6 +37,8 @@ pub struct Connection {
     pub context: Option<String>,
     /// Requests in flight at once; default 8.
     pub concurrency: Option<NonZeroUsize>,
+    /// How long requests may take.
+    pub deadlines: Deadlines,
 }
 
 /// A cluster that answered.
@@ -53,7 +57,7 @@ impl Cluster {
     pub async fn connect(connection: &Connection) -> Result<Self, Error> {
         let (client, name, server) = config::connect(connection).await?;
         let concurrency = connection.concurrency.map_or(CONCURRENCY, NonZeroUsize::get);
-        let http = Http::new(client, server, concurrency);
+        let http = Http::new(client, server, concurrency, connection.deadlines);
         let version = version(&http).await?;
         let uid = cluster_uid(&http).await?;
         Ok(Self { http, facts: ClusterFacts { uid, version, name } })

@@ -2,12 +2,22 @@
 
 use std::time::Duration;
 
-/// One attempt: connect, send, and the whole answer. kube has no read timeout, so a black-holed
-/// request would otherwise hang for ever.
-pub(crate) const ATTEMPT: Duration = Duration::from_secs(30);
+/// How long requests may take, once it is their turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadlines {
+    /// One attempt: connect, send, and the whole answer; default 40 s. kube has no read timeout, so a
+    /// black-holed request would otherwise hang for ever. A webhook may take 30 s, and it is the server
+    /// that must tell which one hangs: less would hide it.
+    pub attempt: Duration,
+    /// All attempts of one request and the waits between them; default a minute.
+    pub operation: Duration,
+}
 
-/// One operation with all its attempts, unless the caller says otherwise.
-pub(crate) const OPERATION: Duration = Duration::from_secs(60);
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self { attempt: Duration::from_secs(40), operation: Duration::from_secs(60) }
+    }
+}
 
 /// The first wait; it doubles from there.
 const FIRST_WAIT: Duration = Duration::from_millis(100);

@@ -1,12 +1,12 @@
 //! What the server says when it refuses: `metav1.Status`, read for decisions, not for printing.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use kube::core::Status;
 use sitewright_model::live::Cause;
 
 /// A refusal of one request.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Refused {
     /// The HTTP code.
     pub code: u16,
@@ -44,6 +44,18 @@ impl Refused {
             causes: causes.into_iter().map(cause).collect(),
             retry_after: retry_after
                 .or_else(|| (asked > 0).then(|| Duration::from_secs(asked.into()))),
+        }
+    }
+
+    /// Makes the refusal of a request that the server leaves unanswered while it answers others: what
+    /// a gateway in between would say.
+    pub(crate) fn unanswered(why: &str) -> Self {
+        Self {
+            code: 504,
+            reason: "Timeout".into(),
+            message: format!("{why}; the server answers other requests"),
+            causes: Vec::new(),
+            retry_after: None,
         }
     }
 
@@ -110,5 +122,12 @@ impl Refused {
     pub(crate) fn is_denied_by_admission(&self) -> bool {
         self.message.contains("admission webhook \"")
             || self.message.contains("ValidatingAdmissionPolicy '")
+    }
+}
+
+/// Code and reason, and no more: messages may quote a secret (law 10).
+impl fmt::Debug for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Refused({} {})", self.code, self.reason)
     }
 }

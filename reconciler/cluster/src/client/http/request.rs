@@ -1,12 +1,12 @@
 //! One request, and its answer.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use http::{Method, header};
 use kube::client::Body;
 use serde::de::DeserializeOwned;
 
-use crate::{Error, client::retry::OPERATION};
+use crate::Error;
 
 /// What kind of request it is: for the counters, and for what may be sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub(crate) enum Verb {
 }
 
 /// One request.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Request {
     pub(super) verb: Verb,
     method: Method,
@@ -36,8 +36,9 @@ pub(crate) struct Request {
     pub(super) what: String,
     body: Option<(&'static str, Vec<u8>)>,
     accept: &'static str,
-    pub(super) within: Duration,
+    pub(super) within: Option<Duration>,
     pub(super) races: Races,
+    pub(super) turn: Turn,
 }
 
 /// What to do when a write meets another write.
@@ -49,8 +50,16 @@ pub(super) enum Races {
     Final,
 }
 
+/// Whether a request waits for its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// While as many as allowed are in flight.
+    Queued,
+    /// It goes at once, however many are in flight.
+    AtOnce,
+}
+
 /// An answer that is not a refusal.
-#[derive(Debug)]
 pub(crate) struct Answer {
     /// The HTTP code; 201 tells that server-side apply created the object.
     pub code: u16,
@@ -90,12 +99,13 @@ impl Request {
             what: what.into(),
             body: None,
             accept: "application/json",
-            within: OPERATION,
+            within: None,
             races: if matches!(verb, Verb::Apply | Verb::DryRun) {
                 Races::Again
             } else {
                 Races::Final
             },
+            turn: Turn::Queued,
         }
     }
 
@@ -173,8 +183,20 @@ impl Request {
     /// Bounds all attempts together.
     #[must_use]
     pub(crate) fn within(mut self, deadline: Duration) -> Self {
-        self.within = deadline;
+        self.within = Some(deadline);
         self
+    }
+
+    /// Sends it at once: what keeps the lock must not wait behind what the lock protects.
+    #[must_use]
+    pub(crate) fn at_once(mut self) -> Self {
+        self.turn = Turn::AtOnce;
+        self
+    }
+
+    /// Returns whether it is for `url`.
+    pub(super) fn is_at(&self, url: &str) -> bool {
+        self.url == url
     }
 
     pub(super) fn build(&self) -> Result<http::Request<Body>, Error> {
@@ -196,7 +218,21 @@ impl Request {
     }
 }
 
+/// Which request it is, and no more: a body may hold secrets (law 10).
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Request({} {})", self.verb.text(), self.what)
+    }
+}
+
 // === impl Answer ===
+
+/// Which answer it is, and no more: body and warnings may hold secrets (law 10).
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Answer({} to {} {})", self.code, self.verb.text(), self.what)
+    }
+}
 
 impl Answer {
     /// Reads the body as JSON.
