@@ -180,7 +180,7 @@ impl Apply {
         approval: Option<PlanDigest>,
     ) -> Result<Report, Failure> {
         let (sender, receiver) = mpsc::channel(EVENTS);
-        let options = Options { approval, longest_wait: self.timeout };
+        let options = Options { approval, longest_wait: self.timeout, ..Options::default() };
         context.interrupt.enter(Stage::Applying);
         let token = context.interrupt.token();
         let work = planned.cluster.apply(

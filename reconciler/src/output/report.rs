@@ -1,6 +1,8 @@
 //! What came of an apply, as text; as JSON it is the [`Report`] itself.
 
-use sitewright_cluster::apply::{ComponentReport, End, ObjectOutcome, ObjectReport, Report};
+use sitewright_cluster::apply::{
+    ComponentReport, End, ObjectOutcome, ObjectReport, Report, Trouble,
+};
 use sitewright_model::health::Health;
 
 use super::{
@@ -130,11 +132,12 @@ pub fn text(report: &Report, look: &Look, invocation: &Invocation) -> String {
         End::Converged if counts.is_quiet() => ("Nothing to do:", look::GOOD),
         End::Converged => ("Converged:", look::GOOD),
         End::Held => ("Held:", look::HELD),
-        End::Failed if counts.failed + counts.blocked == 0 => ("Not healthy in time:", look::FAIL),
+        End::Failed if is_only_unhealthy(report, &counts) => ("Not healthy in time:", look::FAIL),
         End::Failed => ("Failed:", look::FAIL),
         End::Stopped => ("Stopped:", look::WARN),
     };
     out.push_str(&format!("{} {}.\n", paint(style, word), counts.phrase()));
+    report.troubles.iter().for_each(|trouble| out.push_str(&trouble_text(trouble, look)));
     if let Some(next) = next(report, &counts, invocation) {
         out.push_str(&format!("{next}\n"));
     }
@@ -146,8 +149,11 @@ fn next(report: &Report, counts: &Counts, invocation: &Invocation) -> Option<Str
     match report.end {
         End::Converged => None,
         End::Held => Some(format!("What is held, and the way out: {}", command("plan"))),
-        End::Failed if counts.failed + counts.blocked == 0 => {
+        End::Failed if is_only_unhealthy(report, counts) => {
             Some(format!("What it waits for: {}", command("status")))
+        }
+        End::Failed if !report.troubles.is_empty() => {
+            Some(format!("Once it is mended, {} goes on from here.", command("apply")))
         }
         End::Failed => Some(format!(
             "Other branches went ahead. Once it is mended, {} goes on from here.",
@@ -155,6 +161,18 @@ fn next(report: &Report, counts: &Counts, invocation: &Invocation) -> Option<Str
         )),
         End::Stopped => Some(format!("{} goes on from here.", command("apply"))),
     }
+}
+
+fn is_only_unhealthy(report: &Report, counts: &Counts) -> bool {
+    counts.failed + counts.blocked == 0 && report.troubles.is_empty()
+}
+
+fn trouble_text(trouble: &Trouble, look: &Look) -> String {
+    let Trouble { code, message, help } = trouble;
+    let mut lines = vec![format!("{}: {}", words::clean(code), words::clean(message))];
+    lines.extend(help.iter().map(|help| format!("help: {}", words::clean(help))));
+    let wrap = |line: &String| words::wrap(line, look.prose_width().saturating_sub(2));
+    lines.iter().flat_map(wrap).map(|line| format!("  {line}\n")).collect()
 }
 
 /// Returns the lines of a component: only what needs reading, or everything on request.
@@ -257,6 +275,7 @@ pub(super) mod tests {
             cluster: plan.cluster,
             plan: plan.digest,
             end,
+            troubles: Vec::new(),
             components: components
                 .into_iter()
                 .map(|(name, health, objects)| ComponentReport {
@@ -346,6 +365,16 @@ pub(super) mod tests {
             report(End::Failed, vec![("app", None, vec![waiting])]),
             report(End::Stopped, vec![("app", None, created())]),
         ];
+        let troubled = Report {
+            troubles: vec![Trouble {
+                code: "SW0505".into(),
+                message: "the lock was lost: process 7 on admin-1 has it now".into(),
+                help: Some("run the command again: it goes on where this one stopped".into()),
+            }],
+            ..report(End::Failed, vec![("app", None, created())])
+        };
+        let ends = ends.into_iter().chain([troubled]);
+        let ends: Vec<Report> = ends.collect();
         let told: Vec<String> = ends.iter().map(|report| plain(report, Detail::Folded)).collect();
         insta::assert_snapshot!(told.join("---\n"));
     }

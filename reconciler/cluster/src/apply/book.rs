@@ -16,24 +16,37 @@ use super::{
     change::{Note, is_adopted},
     scene::Scene,
 };
-use crate::{Error, inventory::Store};
+use crate::{
+    Error,
+    client::http::Http,
+    inventory::{Batch, Store, Written},
+};
 
 /// So many notes are written at once, at the latest: what a kill makes the next run look at again.
 const NOTES: usize = 5_000;
 
-/// So old a note is written, at the latest.
+/// So old a note is written, at the latest, unless the options say otherwise.
 const AGE: Duration = Duration::from_secs(20);
 
 /// The inventory, and what is not written yet.
 pub(super) struct Book {
-    /// None while it is being written.
-    store: Option<Store>,
+    store: Store,
+    /// A batch is on its way.
+    writing: bool,
     notes: BTreeMap<ObjectId, Note>,
     oldest: Option<Instant>,
+    /// How old a note may get.
+    age: Duration,
 }
 
 /// Names every object that will be created, adopted or replaced, before the first of them is (law 2).
-pub(super) async fn write_ahead(scene: &Scene<'_>, mut store: Store) -> Result<Book, Error> {
+///
+/// What comes of them is written through `to_the_end`: also after the signal to stop.
+pub(super) async fn write_ahead(
+    scene: &Scene<'_>,
+    mut store: Store,
+    to_the_end: &Http,
+) -> Result<Book, Error> {
     let ahead: Vec<(ObjectId, Entry)> = scene
         .parts()
         .filter_map(|part| {
@@ -59,7 +72,13 @@ pub(super) async fn write_ahead(scene: &Scene<'_>, mut store: Store) -> Result<B
         store.set(id, entry);
     }
     store.flush().await?;
-    Ok(Book { store: Some(store), notes: BTreeMap::new(), oldest: None })
+    Ok(Book {
+        store: store.through(to_the_end),
+        writing: false,
+        notes: BTreeMap::new(),
+        oldest: None,
+        age: scene.record_every().unwrap_or(AGE),
+    })
 }
 
 impl Book {
@@ -76,7 +95,7 @@ impl Book {
         match self.notes.get(id) {
             Some(Note::Entry(entry)) => Some(entry),
             Some(Note::Forget) => None,
-            Some(Note::Nothing) | None => self.store.as_ref()?.get(id),
+            Some(Note::Nothing) | None => self.store.get(id),
         }
     }
 
@@ -88,35 +107,38 @@ impl Book {
         }
     }
 
-    /// Returns the store with all notes in it, where it is time to write; [`Book::written`] gives it back.
-    pub(super) fn due(&mut self) -> Option<Store> {
-        let is_due =
-            self.notes.len() >= NOTES || self.oldest.is_some_and(|oldest| oldest.elapsed() >= AGE);
-        if is_due { self.take() } else { None }
+    /// Returns what is to be written, where it is time; [`Book::written`] must be told how it went.
+    pub(super) fn due(&mut self) -> Option<Batch> {
+        let is_due = self.notes.len() >= NOTES
+            || self.oldest.is_some_and(|oldest| oldest.elapsed() >= self.age);
+        (is_due && !self.writing).then(|| {
+            self.enter();
+            self.writing = true;
+            self.store.batch()
+        })
     }
 
-    fn take(&mut self) -> Option<Store> {
-        let mut store = self.store.take()?;
+    /// Enters all notes into the inventory.
+    fn enter(&mut self) {
         for (id, note) in std::mem::take(&mut self.notes) {
             match note {
-                Note::Entry(entry) => store.set(id, entry),
-                Note::Forget => store.forget(&id),
+                Note::Entry(entry) => self.store.set(id, entry),
+                Note::Forget => self.store.forget(&id),
                 Note::Nothing => {}
             }
         }
         self.oldest = None;
-        Some(store)
     }
 
-    pub(super) fn written(&mut self, store: Store) {
-        self.store = Some(store);
+    /// Takes note of how the writing went; what failed is written by [`Book::close`].
+    pub(super) fn written(&mut self, written: Written) -> Result<(), Error> {
+        self.writing = false;
+        self.store.written(written)
     }
 
-    /// Writes all that is left, through `http`: also after the signal to stop.
-    pub(super) async fn close(mut self, http: &crate::client::http::Http) -> Result<(), Error> {
-        match self.take() {
-            Some(store) => store.through(http).flush().await,
-            None => Ok(()),
-        }
+    /// Writes all that is left.
+    pub(super) async fn close(mut self) -> Result<(), Error> {
+        self.enter();
+        self.store.flush().await
     }
 }

@@ -11,7 +11,7 @@ use sitewright_model::{
     object::{ObjectId, SITE_LABEL},
     plan::Action,
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::{
     ObjectOutcome, remove, replace,
@@ -162,7 +162,9 @@ impl<'a> Apply<'_, 'a> {
             };
             match self.after(failure, live.as_ref(), prepared.force)? {
                 Next::Force => force = true,
-                Next::Wait(_) if Instant::now() < until => self.pause(attempt).await?,
+                Next::Wait(_) if Instant::now() < until => {
+                    self.http.pause(back_off(attempt + 1, None)).await?;
+                }
                 Next::Wait(outcome) | Next::End(outcome) => return Ok(Changed::only(outcome)),
             }
         }
@@ -178,13 +180,6 @@ impl<'a> Apply<'_, 'a> {
             live.map(|live| LiveFields { body: live.object.expose(), managers: &live.managers });
         let rules = self.scene.judge.rules(self.subject.component);
         prepare(self.subject.desired, &rules, self.subject.entry, fields)
-    }
-
-    async fn pause(&self, attempt: u32) -> Result<(), Error> {
-        tokio::select! {
-            () = self.http.stop().cancelled() => Err(Error::Stopped),
-            () = sleep(back_off(attempt + 1, None)) => Ok(()),
-        }
     }
 
     /// Reads what the server made of it.

@@ -18,13 +18,8 @@ use super::{
 };
 use crate::Requests;
 
-/// Puts the report together.
-pub(super) fn report(
-    scene: &Scene<'_>,
-    walk: &Walk<'_>,
-    results: &Results,
-    requests: Requests,
-) -> Report {
+/// Puts the report together, but for the requests that it took.
+pub(super) fn report(scene: &Scene<'_>, walk: &Walk<'_>, results: &Results) -> Report {
     let conclusion = Conclusion { scene, walk, results };
     let components: Vec<ComponentReport> =
         scene.plan.components.iter().map(|component| conclusion.component(component)).collect();
@@ -35,8 +30,9 @@ pub(super) fn report(
         cluster: scene.plan.cluster.clone(),
         plan: scene.plan.digest,
         end: end(&components, results),
+        troubles: results.troubles.clone(),
         components,
-        requests,
+        requests: Requests::default(),
     }
 }
 
@@ -143,7 +139,9 @@ fn end(components: &[ComponentReport], results: &Results) -> End {
         matches!(object.outcome, ObjectOutcome::Held { .. } | ObjectOutcome::Blocked { .. })
     };
     let is_unreached = |object: &ObjectReport| object.outcome == ObjectOutcome::NotReached;
-    if results.stopped && objects().any(|object| is_unreached(object) || is_failed(object)) {
+    if !results.troubles.is_empty() {
+        End::Failed
+    } else if results.stopped && objects().any(|object| is_unreached(object) || is_failed(object)) {
         End::Stopped
     } else if objects().any(is_failed) {
         End::Failed

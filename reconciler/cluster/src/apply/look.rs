@@ -1,4 +1,4 @@
-//! One round of looking at what is waited for.
+//! One look at what is waited for.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,7 +13,12 @@ use super::{
     scene::Scene,
     waits::{Due, Seen},
 };
-use crate::{Error, client::path::Resource, health::reasons, observe::listing};
+use crate::{
+    Error,
+    client::{http::Http, path::Resource},
+    health::reasons,
+    observe::listing,
+};
 
 /// So many objects of a kind are read one by one; more are listed.
 const ONE_BY_ONE: usize = 4;
@@ -24,8 +29,10 @@ const LONG: Duration = Duration::from_secs(4);
 /// At most so many objects are asked for their reasons in one round.
 const REASONED: usize = 5;
 
+/// One look, its retries included: what does not answer by then is looked at again in the next round.
+const LOOK: Duration = Duration::from_secs(5);
+
 /// What was seen of one object.
-#[derive(Debug)]
 pub(super) struct Sight {
     pub(super) due: Due,
     pub(super) seen: Seen,
@@ -39,58 +46,101 @@ impl Sight {
     }
 }
 
-/// Looks at all that is due.
-pub(super) async fn look(scene: &Scene<'_>, due: Vec<Due>) -> Result<Vec<Sight>, Error> {
-    let (services, objects): (Vec<Due>, Vec<Due>) =
-        due.into_iter().partition(|due| due.requirement == Requirement::EndpointReady);
-    let mut by_resource: BTreeMap<Resource, Vec<Due>> = BTreeMap::new();
-    let mut sights = Vec::new();
-    for due in objects {
-        match scene.part(&due.id).and_then(|part| scene.resource(part.change)) {
-            Some(resource) => by_resource.entry(resource).or_default().push(due),
-            None => sights.push(Sight::new(due, Seen::Gone)),
-        }
+/// Where to look.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    /// Its kind is not served: there is nothing to look at.
+    Nowhere,
+    /// The endpoints of Services.
+    Endpoints,
+    /// The objects themselves.
+    Objects(Resource),
+}
+
+/// Sorts what is due by where to look.
+pub(super) fn by_place(scene: &Scene<'_>, due: Vec<Due>) -> BTreeMap<Place, Vec<Due>> {
+    let mut places: BTreeMap<Place, Vec<Due>> = BTreeMap::new();
+    for due in due {
+        let place = match due.requirement {
+            Requirement::EndpointReady => Place::Endpoints,
+            _ => scene
+                .part(&due.id)
+                .and_then(|part| scene.resource(part.change))
+                .map_or(Place::Nowhere, Place::Objects),
+        };
+        places.entry(place).or_default().push(due);
     }
-    for (resource, due) in by_resource {
-        sights.extend(objects_of(scene, &resource, due).await?);
-    }
-    let endpoints = stream::iter(services)
-        .map(async |due: Due| {
-            let seen = Seen::Endpoint(endpoint(scene, &due.id).await?);
-            Ok::<_, Error>(Sight::new(due, seen))
-        })
-        .buffer_unordered(scene.http.concurrency());
-    sights.extend(endpoints.try_collect::<Vec<_>>().await?);
-    explain(scene, &mut sights).await?;
+    places
+}
+
+/// Looks at all that is due at one place.
+///
+/// # Errors
+/// Only where the ground is lost; what cannot be looked at is told as such.
+pub(super) async fn look(
+    scene: &Scene<'_>,
+    place: Place,
+    due: Vec<Due>,
+) -> Result<Vec<Sight>, Error> {
+    let http = &scene.http.at_most(LOOK).counted(None);
+    let mut sights = match place {
+        Place::Nowhere => due.into_iter().map(|due| Sight::new(due, Seen::Gone)).collect(),
+        Place::Endpoints => endpoints(scene, http, due).await?,
+        Place::Objects(resource) => objects_of(scene, http, &resource, due).await?,
+    };
+    explain(scene, http, &mut sights).await?;
     Ok(sights)
+}
+
+/// What one object shows; that it shows nothing is no reason to stop the others.
+fn sight(due: Due, seen: Result<Seen, Error>) -> Result<Sight, Error> {
+    match seen {
+        Ok(seen) => Ok(Sight::new(due, seen)),
+        Err(error) if error.loses_ground() => Err(error),
+        Err(error) => Ok(Sight::new(due, Seen::Unseen(error.to_string()))),
+    }
+}
+
+async fn endpoints(scene: &Scene<'_>, http: &Http, due: Vec<Due>) -> Result<Vec<Sight>, Error> {
+    let looks = stream::iter(due).map(async |due: Due| {
+        let seen = endpoint(scene, http, &due.id).await.map(Seen::Endpoint);
+        sight(due, seen)
+    });
+    looks.buffer_unordered(http.concurrency()).try_collect().await
 }
 
 async fn objects_of(
     scene: &Scene<'_>,
+    http: &Http,
     resource: &Resource,
     due: Vec<Due>,
 ) -> Result<Vec<Sight>, Error> {
     let mut listed = BTreeMap::new();
     if due.len() > ONE_BY_ONE {
-        listed = list(scene, resource, &due).await?;
+        listed = match list(scene, http, resource, &due).await {
+            Ok(listed) => listed,
+            // it may be that single ones may be read
+            Err(Error::Forbidden { .. }) => BTreeMap::new(),
+            Err(error) => {
+                return due.into_iter().map(|due| sight(due, Err(error.clone()))).collect();
+            }
+        };
     }
     let listed = &listed;
-    let reads = stream::iter(due)
-        .map(async |due: Due| {
-            let body = match listed.get(&listing::key(&due.id, resource)) {
-                Some(body) => Some(body.clone()),
-                // not in the list is no proof: labels can be taken off
-                None => read(scene, resource, &due.id).await?,
-            };
-            let seen = body.map_or(Seen::Gone, |body| Seen::Body(Box::new(body)));
-            Ok::<_, Error>(Sight::new(due, seen))
-        })
-        .buffer_unordered(scene.http.concurrency());
-    reads.try_collect().await
+    let reads = stream::iter(due).map(async |due: Due| {
+        let body = match listed.get(&listing::key(&due.id, resource)) {
+            Some(body) => Ok(Some(body.clone())),
+            // not in the list is no proof: labels can be taken off
+            None => read(http, resource, &due.id).await,
+        };
+        sight(due, body.map(|body| body.map_or(Seen::Gone, |body| Seen::Body(Box::new(body)))))
+    });
+    reads.buffer_unordered(http.concurrency()).try_collect().await
 }
 
 async fn list(
     scene: &Scene<'_>,
+    http: &Http,
     resource: &Resource,
     due: &[Due],
 ) -> Result<BTreeMap<listing::Key, Value>, Error> {
@@ -100,23 +150,19 @@ async fn list(
         wanted.contains(key).then(|| live.object.into_exposed())
     };
     let site = &scene.desired.site;
-    let listed = listing::owned(scene.http, resource, site, &BTreeMap::new(), keep).await;
-    match listed {
-        Err(Error::Forbidden { .. }) => Ok(BTreeMap::new()),
-        other => other,
-    }
+    listing::owned(http, resource, site, &BTreeMap::new(), keep).await
 }
 
-async fn read(
-    scene: &Scene<'_>,
-    resource: &Resource,
-    id: &ObjectId,
-) -> Result<Option<Value>, Error> {
-    let live = crate::observe::get(scene.http, resource, id, &BTreeSet::new()).await?;
+async fn read(http: &Http, resource: &Resource, id: &ObjectId) -> Result<Option<Value>, Error> {
+    let live = crate::observe::get(http, resource, id, &BTreeSet::new()).await?;
     Ok(live.map(|live| live.object.into_exposed()))
 }
 
-async fn endpoint(scene: &Scene<'_>, service: &ObjectId) -> Result<Result<(), String>, Error> {
+async fn endpoint(
+    scene: &Scene<'_>,
+    http: &Http,
+    service: &ObjectId,
+) -> Result<Result<(), String>, Error> {
     let body = scene.part(service).and_then(|part| part.desired);
     let body = body.map(|(_, desired)| desired.object.expose());
     let is_external = body.is_some_and(|body| {
@@ -125,11 +171,11 @@ async fn endpoint(scene: &Scene<'_>, service: &ObjectId) -> Result<Result<(), St
     if is_external {
         return Ok(Ok(()));
     }
-    crate::health::endpoint(scene.http, scene.kinds, service).await
+    crate::health::endpoint(http, scene.kinds, service).await
 }
 
 /// Asks the pods of what takes long.
-async fn explain(scene: &Scene<'_>, sights: &mut [Sight]) -> Result<(), Error> {
+async fn explain(scene: &Scene<'_>, http: &Http, sights: &mut [Sight]) -> Result<(), Error> {
     let is_slow = |sight: &&mut Sight| {
         sight.due.requirement == Requirement::Healthy && sight.due.waited >= LONG
     };
@@ -138,7 +184,7 @@ async fn explain(scene: &Scene<'_>, sights: &mut [Sight]) -> Result<(), Error> {
             continue;
         };
         if !scene.assess(part.component, body).is_current() {
-            sight.reasons = reasons(scene.http, scene.kinds, body).await?;
+            sight.reasons = reasons(http, scene.kinds, body).await?;
         }
     }
     Ok(())

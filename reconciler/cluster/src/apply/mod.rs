@@ -32,13 +32,19 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::{
     event::Event,
-    report::{ComponentReport, End, FORMAT, ObjectOutcome, ObjectReport, Report},
+    report::{ComponentReport, End, FORMAT, ObjectOutcome, ObjectReport, Report, Trouble},
 };
 use self::{
     run::{Results, Run},
     scene::Scene,
 };
-use crate::{Cluster, Error, client::http::Http, discovery::Kinds, inventory::Store, lock::Lock};
+use crate::{
+    Cluster, Error,
+    client::{http::Http, places::Places},
+    discovery::Kinds,
+    inventory::Store,
+    lock::Lock,
+};
 
 /// How long the inventory is tried to be written once the ground was lost.
 const CLOSING: Duration = Duration::from_secs(5);
@@ -52,6 +58,9 @@ pub struct Options {
     /// The longest wait for any one object to become ready or to be gone; default the deadlines of the
     /// health rules, and five minutes.
     pub longest_wait: Option<Duration>,
+    /// How old a record of what was done may get before it is written; default 20 seconds. What a kill
+    /// finds unwritten is looked at again by the next run.
+    pub record_every: Option<Duration>,
 }
 
 impl Cluster {
@@ -62,8 +71,8 @@ impl Cluster {
     /// and the report says where it stands. Where the plan has nothing to do, nothing is sent at all.
     ///
     /// # Errors
-    /// Only where nothing could be begun or the ground was lost: the lock, the inventory, the connection.
-    /// What befalls single objects is in the report.
+    /// Only where nothing could be begun. Whatever goes wrong later is in the report: with single objects,
+    /// or as a trouble of the whole, which ends the apply.
     pub async fn apply(
         &self,
         desired: &Desired,
@@ -77,7 +86,7 @@ impl Cluster {
             return Err(Error::PlanChanged { approved, actual: plan.digest });
         }
         let before = self.requests();
-        let http = self.http.until(&cancel.child_token());
+        let http = self.http.until(&cancel);
         let graph = Graph::of(desired, live, plan).map_err(Error::Circle)?;
         let consent = plan.approved_by(options.approval.as_ref());
         let walk = Walk::new(&graph, plan, consent);
@@ -85,26 +94,29 @@ impl Cluster {
             !matches!(change.action, Action::None | Action::Unknown)
                 && change.held_by(consent).next().is_none()
         });
+        let places = Places::default();
+        let made_of = (plan, live);
         if !has_work {
             let kinds = Kinds::default();
-            let scene = Scene::new((&http, &kinds), desired, (plan, live), options)?;
-            let requests = self.requests().since(&before);
-            return Ok(conclude::report(&scene, &walk, &Results::default(), requests));
+            let scene = Scene::new((&http, &kinds), desired, made_of, options, places)?;
+            return Ok(conclude::report(&scene, &walk, &Results::default()));
         }
         let kinds = Kinds::discover(&http).await?;
-        let scene = Scene::new((&http, &kinds), desired, (plan, live), options)?;
         let lock = Lock::acquire(&http, &desired.site).await?;
-        let done =
-            locked(&scene, walk, &lock, events, &self.http.until(&CancellationToken::new())).await;
-        let released = lock.release().await;
-        let (results, walk) = match (done, &released) {
-            // the renewal knows why
-            (Err(Error::LockLost { .. }), Err(why)) => return Err(why.clone()),
-            (done, _) => done?,
+        let fenced = http.within_fence(lock.fence());
+        let http = fenced.counted(Some(&places));
+        let to_the_end = fenced.until(&CancellationToken::new());
+        let done = match Scene::new((&http, &kinds), desired, made_of, options, places) {
+            Ok(scene) => locked(&scene, walk, events, &to_the_end).await,
+            Err(error) => Err(error),
         };
-        released?;
-        let requests = self.requests().since(&before);
-        Ok(conclude::report(&scene, &walk, &results, requests))
+        let released = lock.release().await;
+        let mut report = done?;
+        if let Err(error) = released {
+            report.add((&error).into());
+        }
+        report.requests = self.requests().since(&before);
+        Ok(report)
     }
 }
 
@@ -112,33 +124,30 @@ impl Cluster {
 async fn locked<'s>(
     scene: &'s Scene<'_>,
     walk: Walk<'s>,
-    lock: &Lock,
     events: mpsc::Sender<Event>,
     to_the_end: &Http,
-) -> Result<(Results, Walk<'s>), Error> {
+) -> Result<Report, Error> {
     let store = Store::load(scene.http, &scene.desired.site).await?;
     if store.inventory() != scene.live.inventory {
         return Err(Error::InventoryRace { object: "since the plan was made".into() });
     }
-    let book = book::write_ahead(scene, store).await?;
+    let book = book::write_ahead(scene, store, to_the_end).await?;
     let _ = events.try_send(begun(scene));
-    let (results, walk, mut book, lost) = Run::new(scene, walk, book, events).go(lock).await;
+    let (mut results, walk, mut book, lost) = Run::new(scene, walk, book, events).go().await;
     let mut settled = Ok(());
     if lost.is_none() && !results.stopped {
         let applied = settle::applied(&results.outcomes);
         settled = settle::settle(scene, applied.iter(), &mut book).await;
     }
-    let closing = book.close(to_the_end);
-    let closed = match &lost {
+    let closed = match lost {
         // what is not recorded is found again; a server that is gone is not waited for twice
-        Some(_) => timeout(CLOSING, closing).await.unwrap_or(Ok(())),
-        None => closing.await,
+        Some(_) => timeout(CLOSING, book.close()).await.unwrap_or(Ok(())),
+        None => book.close().await,
     };
-    match (lost, closed, settled) {
-        (Some(error), ..) | (None, Err(error), _) => Err(error),
-        (None, Ok(()), Ok(()) | Err(Error::Stopped)) => Ok((results, walk)),
-        (None, Ok(()), Err(error)) => Err(error),
+    for error in [lost, settled.err(), closed.err()].into_iter().flatten() {
+        results.add(&error);
     }
+    Ok(conclude::report(scene, &walk, &results))
 }
 
 fn begun(scene: &Scene<'_>) -> Event {

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use sitewright_model::{code, health::finalizers::held_by};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -28,8 +28,11 @@ use crate::{
 /// How long a replacement goes on after the signal to stop.
 const AFTER_STOP: Duration = Duration::from_secs(10);
 
-/// How often it looks whether the old object is gone.
-const LOOK: Duration = Duration::from_millis(500);
+/// How soon it looks whether the old object is gone; ever more slowly from there.
+const SOON: Duration = Duration::from_millis(250);
+
+/// How often it looks at least.
+const SELDOM: Duration = Duration::from_secs(5);
 
 pub(super) async fn replace<'a>(
     scene: &Scene<'a>,
@@ -82,7 +85,7 @@ async fn gone(
     let old = part.live.map(|live| &live.uid);
     let http = scene.http.until(&CancellationToken::new());
     let mut until = Instant::now() + scene.patience();
-    let mut stopped = false;
+    let (mut stopped, mut pause) = (false, SOON);
     loop {
         if scene.http.stop().is_cancelled() && !stopped {
             stopped = true;
@@ -97,7 +100,8 @@ async fn gone(
             let held = held_by(live.object.expose(), &live.managers);
             return Ok(Err(still_there(held.as_deref())));
         }
-        sleep(LOOK).await;
+        http.pause(pause.min(until.saturating_duration_since(Instant::now()))).await?;
+        pause = pause.mul_f64(1.5).min(SELDOM);
     }
 }
 

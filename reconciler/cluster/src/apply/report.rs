@@ -10,7 +10,7 @@ use sitewright_model::{
     revision::Revision,
 };
 
-use crate::Requests;
+use crate::{Error, Requests};
 
 /// The name and version of the JSON form of a report.
 pub const FORMAT: &str = "sitewright.dev/report/v1";
@@ -31,10 +31,22 @@ pub struct Report {
     pub plan: PlanDigest,
     /// How it ended.
     pub end: End,
+    /// What went wrong beside single objects: the lock, the inventory, the connection.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub troubles: Vec<Trouble>,
     /// By component, in the order of the plan.
     pub components: Vec<ComponentReport>,
     /// How many requests it took.
     pub requests: Requests,
+}
+
+impl Report {
+    /// Adds a trouble that came after the end, unless it is told already.
+    pub(super) fn add(&mut self, trouble: Trouble) {
+        if self.troubles.iter().all(|told| told.code != trouble.code) {
+            self.troubles.push(trouble);
+        }
+    }
 }
 
 /// How an apply ended; the worst that holds.
@@ -47,10 +59,29 @@ pub enum End {
     Converged,
     /// What may go ahead went ahead; the rest waits at its gates.
     Held,
-    /// Something failed, or did not become healthy in time.
+    /// Something failed, or did not become healthy in time; or nothing further could be done.
     Failed,
     /// It was stopped before the end.
     Stopped,
+}
+
+/// What went wrong beside single objects.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Trouble {
+    /// The number of the error, for example `SW0505`.
+    pub code: String,
+    /// What went wrong.
+    pub message: String,
+    /// The way out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+}
+
+impl From<&Error> for Trouble {
+    fn from(error: &Error) -> Self {
+        Self { code: error.code().to_string(), message: error.to_string(), help: error.help() }
+    }
 }
 
 /// What came of one component.
@@ -131,4 +162,10 @@ pub enum ObjectOutcome {
     },
     /// It was not reached: the apply was stopped before.
     NotReached,
+}
+
+impl From<Trouble> for ObjectOutcome {
+    fn from(Trouble { code, message, help }: Trouble) -> Self {
+        Self::Failed { code, message, help }
+    }
 }

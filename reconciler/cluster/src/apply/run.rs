@@ -21,15 +21,15 @@ use sitewright_model::{
 use tokio::{sync::mpsc, time::sleep_until};
 
 use super::{
-    Event, ObjectOutcome,
+    Event, ObjectOutcome, Trouble,
     book::Book,
     change::{Changed, Note, change, failed},
-    look::{Sight, look},
+    look::{Sight, by_place, look},
     replace::still_there,
     scene::{Part, Scene},
-    waits::{Seen, Wait, Waits},
+    waits::{Due, Seen, Wait, Waits},
 };
-use crate::{Error, inventory::Store, lock::Lock};
+use crate::{Error, inventory::Written};
 
 /// What came of the walk so far.
 #[derive(Default)]
@@ -39,8 +39,24 @@ pub(super) struct Results {
     /// What the pods of unhealthy objects tell.
     pub(super) reasons: BTreeMap<ObjectId, Vec<String>>,
     pub(super) warnings: BTreeMap<ObjectId, Vec<String>>,
+    /// What went wrong beside single objects.
+    pub(super) troubles: Vec<Trouble>,
     pub(super) stopped: bool,
 }
+
+impl Results {
+    /// Adds a trouble; one of its kind is enough.
+    pub(super) fn add(&mut self, error: &Error) {
+        let trouble = Trouble::from(error);
+        let is_told = self.troubles.iter().any(|told| told.code == trouble.code);
+        if !is_told && !matches!(error, Error::Stopped) {
+            self.troubles.push(trouble);
+        }
+    }
+}
+
+/// Changes that have begun and not ended, most of them asleep: each holds an object or two in memory.
+const BEGUN: usize = 1_000;
 
 /// One apply under way.
 pub(super) struct Run<'s, 'a> {
@@ -67,7 +83,7 @@ type Task<'s> = Pin<Box<dyn Future<Output = Ended> + Send + 's>>;
 enum Ended {
     Change(ObjectId, Box<Result<Changed, Error>>),
     Look(Result<Vec<Sight>, Error>),
-    Written(Box<Result<Store, Error>>),
+    Written(Written),
 }
 
 impl<'s, 'a> Run<'s, 'a> {
@@ -96,7 +112,7 @@ impl<'s, 'a> Run<'s, 'a> {
     /// Walks until nothing is left to do, or the signal to stop came, or the ground was lost.
     ///
     /// The book is handed back in any case: what was done is to be recorded.
-    pub(super) async fn go(mut self, lock: &Lock) -> (Results, Walk<'s>, Book, Option<Error>) {
+    pub(super) async fn go(mut self) -> (Results, Walk<'s>, Book, Option<Error>) {
         loop {
             if !self.is_ending() {
                 self.take_steps();
@@ -105,7 +121,7 @@ impl<'s, 'a> Run<'s, 'a> {
             if self.tasks.is_empty() && (self.waits.is_empty() || self.is_ending()) {
                 break;
             }
-            self.turn(lock).await;
+            self.turn().await;
         }
         self.results.stopped = self.scene.http.stop().is_cancelled();
         (self.results, self.walk, self.book, self.lost)
@@ -116,22 +132,20 @@ impl<'s, 'a> Run<'s, 'a> {
     }
 
     /// Waits for the next thing to happen.
-    async fn turn(&mut self, lock: &Lock) {
+    async fn turn(&mut self) {
         let ending = self.is_ending();
         let round = self.waits.next_round().filter(|_| !ending);
-        let stop = self.scene.http.stop();
+        let scene = self.scene;
         tokio::select! {
             Some(ended) = self.tasks.next(), if !self.tasks.is_empty() => self.ended(ended),
             () = sleep_until(round.unwrap_or_else(tokio::time::Instant::now)), if round.is_some() => {
                 self.start_round();
             }
-            () = stop.cancelled(), if !ending => self.waits.clear(),
-            () = lock.lost().cancelled(), if !ending => {
-                let why = "it could not be renewed in time, or another apply took it";
-                self.lost = Some(Error::LockLost { why: why.into() });
-                // nor is anything tried again
-                self.scene.http.stop().cancel();
+            error = scene.http.halted(), if !ending => {
+                self.waits.clear();
+                self.lose(error);
             }
+            () = scene.places.freed(), if !ending => {}
         }
     }
 
@@ -148,7 +162,7 @@ impl<'s, 'a> Run<'s, 'a> {
 
     fn start_changes(&mut self) {
         let scene = self.scene;
-        while self.changing < scene.http.concurrency() * 2
+        while self.has_place()
             && let Some(id) = self.queue.pop_front()
         {
             let Some(part) = scene.part(&id) else { continue };
@@ -163,13 +177,15 @@ impl<'s, 'a> Run<'s, 'a> {
                 Ended::Change(id, Box::new(changed))
             }));
         }
-        if let Some(store) = self.book.due() {
-            self.tasks.push(Box::pin(async move {
-                let mut store = store;
-                let written = store.flush().await;
-                Ended::Written(Box::new(written.map(|()| store)))
-            }));
+        if let Some(batch) = self.book.due() {
+            self.tasks.push(Box::pin(async move { Ended::Written(batch.write().await) }));
         }
+    }
+
+    /// As many as may be in flight, and some that prepare the next; those asleep do not count.
+    fn has_place(&self) -> bool {
+        let awake = self.changing.saturating_sub(self.scene.places.asleep());
+        awake < self.scene.http.concurrency() * 2 && self.changing < BEGUN
     }
 
     /// Waits for an object, unless its change has shown it as required already.
@@ -188,9 +204,10 @@ impl<'s, 'a> Run<'s, 'a> {
     }
 
     fn start_round(&mut self) {
-        let due = self.waits.begin_round();
         let scene = self.scene;
-        self.tasks.push(Box::pin(async move { Ended::Look(look(scene, due).await) }));
+        for (place, due) in by_place(scene, self.waits.begin_round()) {
+            self.tasks.push(Box::pin(async move { Ended::Look(look(scene, place, due).await) }));
+        }
     }
 
     // === ending ===
@@ -201,21 +218,23 @@ impl<'s, 'a> Run<'s, 'a> {
                 self.changing -= 1;
                 match *changed {
                     Ok(changed) => self.changed(&id, changed),
-                    Err(error) => self.lose(error),
+                    Err(error) if error.loses_ground() => self.lose(error),
+                    // the object's own trouble (law 8)
+                    Err(error) => self.changed(&id, Changed::only(Trouble::from(&error).into())),
                 }
             }
             Ended::Look(Ok(sights)) => {
-                sights.into_iter().for_each(|sight| self.seen(sight));
-                self.waits.end_round();
+                for sight in sights {
+                    let due = self.seen(sight);
+                    self.waits.looked(&due);
+                }
                 self.give_up();
             }
-            Ended::Written(written) => match *written {
-                Ok(store) => self.book.written(store),
-                Err(error) => self.lose(error),
-            },
-            Ended::Look(Err(error)) => {
-                self.waits.end_round();
-                self.lose(error);
+            Ended::Look(Err(error)) => self.lose(error),
+            Ended::Written(written) => {
+                if let Err(error) = self.book.written(written) {
+                    self.lose(error);
+                }
             }
         }
     }
@@ -277,16 +296,17 @@ impl<'s, 'a> Run<'s, 'a> {
         }
     }
 
-    fn seen(&mut self, sight: Sight) {
+    /// Takes note of what was seen of an object; returns what was looked at.
+    fn seen(&mut self, sight: Sight) -> Due {
         let Sight { due, seen, reasons } = sight;
-        let (id, requirement) = (due.id, due.requirement);
-        let Some(part) = self.scene.part(&id) else { return };
+        let (id, requirement) = (due.id.clone(), due.requirement);
+        let Some(part) = self.scene.part(&id) else { return due };
         if self.waits.get_mut(&id, requirement).is_none() {
-            return;
+            return due;
         }
         let verdict = match (&seen, requirement) {
             (Seen::Endpoint(Ok(())), _) | (Seen::Gone, Requirement::Gone) => Verdict::Reached,
-            (Seen::Endpoint(Err(why)), _) => Verdict::Waits(why.clone()),
+            (Seen::Endpoint(Err(why)) | Seen::Unseen(why), _) => Verdict::Waits(why.clone()),
             (Seen::Gone, _) => {
                 self.results.health.insert(id.clone(), Health::Missing);
                 Verdict::Waits("it is not there".into())
@@ -313,6 +333,7 @@ impl<'s, 'a> Run<'s, 'a> {
                 }
             }
         }
+        due
     }
 
     /// The name may be another object's by now: then ours is gone.

@@ -16,7 +16,7 @@ use sitewright_model::{
 use super::Options;
 use crate::{
     Error,
-    client::{http::Http, path::Resource},
+    client::{http::Http, path::Resource, places::Places},
     discovery::Kinds,
     kinds,
     observe::judge::{Judge, Subject},
@@ -33,6 +33,8 @@ pub(super) struct Scene<'a> {
     pub(super) plan: &'a Plan,
     pub(super) live: &'a Live,
     pub(super) consent: Consent,
+    /// The places of changes under way.
+    pub(super) places: Places,
     options: Options,
     rules: BTreeMap<&'a ComponentName, health::Rules>,
     parts: BTreeMap<&'a ObjectId, Part<'a>>,
@@ -66,6 +68,7 @@ impl<'a> Scene<'a> {
         desired: &'a Desired,
         (plan, live): (&'a Plan, &'a Live),
         options: Options,
+        places: Places,
     ) -> Result<Self, Error> {
         let by_id = desired.by_id();
         let mut parts = BTreeMap::new();
@@ -91,6 +94,7 @@ impl<'a> Scene<'a> {
             plan,
             live,
             consent: plan.approved_by(options.approval.as_ref()),
+            places,
             options,
             rules: compile(desired)?,
             parts,
@@ -137,6 +141,11 @@ impl<'a> Scene<'a> {
             _ => PATIENCE,
         };
         self.capped(deadline)
+    }
+
+    /// Returns how old a record may get before it is written, where the options say so.
+    pub(super) fn record_every(&self) -> Option<Duration> {
+        self.options.record_every
     }
 
     /// Returns how long to wait for anything else.

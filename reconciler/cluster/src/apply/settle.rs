@@ -22,6 +22,9 @@ use super::{
 use crate::{Error, client::path::Resource, kinds, observe::listing};
 
 /// Looks once more at what was applied, and notes in the book what has settled.
+///
+/// # Errors
+/// Only where the ground is lost: what cannot be looked at keeps its record, and costs the next plan a question.
 pub(super) async fn settle(
     scene: &Scene<'_>,
     applied: impl Iterator<Item = &ObjectId>,
@@ -35,8 +38,12 @@ pub(super) async fn settle(
         }
     }
     for (resource, parts) in by_resource {
-        for (id, entry) in settled(scene, &resource, &parts, book).await? {
-            book.note(&id, Note::Entry(entry));
+        match settled(scene, &resource, &parts, book).await {
+            Ok(settled) => settled.iter().for_each(|(id, entry)| {
+                book.note(id, Note::Entry(entry.clone()));
+            }),
+            Err(error) if error.loses_ground() => return Err(error),
+            Err(error) => tracing::debug!(%error, "not settled"),
         }
     }
     Ok(())
@@ -61,10 +68,7 @@ async fn settled(
         has_moved(entry, &live).then_some(live)
     };
     let site = &scene.desired.site;
-    let moved = match listing::owned(scene.http, resource, site, &sensitive, keep).await {
-        Err(Error::Forbidden { .. }) => return Ok(Vec::new()),
-        other => other?,
-    };
+    let moved = listing::owned(scene.http, resource, site, &sensitive, keep).await?;
     let judged = stream::iter(moved)
         .map(|(key, live)| {
             let found = by_key.get(&key).copied();

@@ -1,7 +1,7 @@
 //! What is waited for: state, never a held worker (law 8).
 //!
-//! All waits are looked after in rounds: one list of a kind where many of its objects are waited for,
-//! else one read each. A round begins soon after something new is waited for, then ever more slowly.
+//! All waits are looked after in rounds, each kind by itself: one list where many of its objects are waited
+//! for, else one read each. A round begins soon after something new is waited for, then ever more slowly.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -33,7 +33,6 @@ pub(super) struct Due {
 }
 
 /// What was seen of an object that is waited for.
-#[derive(Debug)]
 pub(super) enum Seen {
     /// Its live body.
     Body(Box<Value>),
@@ -41,76 +40,96 @@ pub(super) enum Seen {
     Gone,
     /// Its Service has a ready endpoint, or why not.
     Endpoint(Result<(), String>),
+    /// It could not be looked at, and why.
+    Unseen(String),
 }
+
+type Key = (ObjectId, Requirement);
 
 /// All that is waited for.
 #[derive(Debug)]
 pub(super) struct Waits {
-    all: BTreeMap<(ObjectId, Requirement), Wait>,
+    /// What waits for the next round.
+    idle: BTreeMap<Key, Wait>,
+    /// What is being looked at. One kind that answers slowly does not hold up the rounds of the others.
+    looked_at: BTreeMap<Key, Wait>,
     next_round: Instant,
     pause: Duration,
-    /// A round is under way.
-    looking: bool,
 }
 
 impl Waits {
     pub(super) fn new() -> Self {
-        Self { all: BTreeMap::new(), next_round: Instant::now(), pause: SOON, looking: false }
+        Self {
+            idle: BTreeMap::new(),
+            looked_at: BTreeMap::new(),
+            next_round: Instant::now(),
+            pause: SOON,
+        }
     }
 
     pub(super) fn add(&mut self, id: ObjectId, requirement: Requirement, patience: Duration) {
         let since = Instant::now();
         let wait = Wait { since, deadline: since + patience, why: String::new() };
-        self.all.insert((id, requirement), wait);
         self.pause = SOON;
-        if !self.looking {
-            self.next_round = self.next_round.min(since + SOON);
-        }
+        self.idle((id, requirement), wait);
+    }
+
+    fn idle(&mut self, key: Key, wait: Wait) {
+        let soon = Instant::now() + self.pause;
+        self.next_round = if self.idle.is_empty() { soon } else { self.next_round.min(soon) };
+        self.idle.insert(key, wait);
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.all.is_empty()
+        self.idle.is_empty() && self.looked_at.is_empty()
     }
 
     pub(super) fn clear(&mut self) {
-        self.all.clear();
+        self.idle.clear();
+        self.looked_at.clear();
     }
 
-    /// Returns when to look next; none while a round is under way.
+    /// Returns when to look next; none where all is being looked at.
     pub(super) fn next_round(&self) -> Option<Instant> {
-        (!self.looking && !self.all.is_empty()).then_some(self.next_round)
+        (!self.idle.is_empty()).then_some(self.next_round)
     }
 
     /// Begins a round: returns what to look at, with how long it is waited for already.
     pub(super) fn begin_round(&mut self) -> Vec<Due> {
-        self.looking = true;
-        let due = |((id, requirement), wait): (&(ObjectId, Requirement), &Wait)| Due {
+        self.pause = self.pause.mul_f64(1.5).min(SELDOM);
+        let due = |((id, requirement), wait): (&Key, &Wait)| Due {
             id: id.clone(),
             requirement: *requirement,
             waited: wait.since.elapsed(),
         };
-        self.all.iter().map(due).collect()
+        let due = self.idle.iter().map(due).collect();
+        self.looked_at.append(&mut self.idle);
+        due
     }
 
-    /// Ends a round.
-    pub(super) fn end_round(&mut self) {
-        self.looking = false;
-        self.next_round = Instant::now() + self.pause;
-        self.pause = self.pause.mul_f64(1.5).min(SELDOM);
+    /// Ends the look at one thing, which waits for the next round if it is still waited for.
+    pub(super) fn looked(&mut self, due: &Due) {
+        let key = (due.id.clone(), due.requirement);
+        if let Some(wait) = self.looked_at.remove(&key) {
+            self.idle(key, wait);
+        }
     }
 
     pub(super) fn get_mut(&mut self, id: &ObjectId, requirement: Requirement) -> Option<&mut Wait> {
-        self.all.get_mut(&(id.clone(), requirement))
+        let key = (id.clone(), requirement);
+        self.looked_at.get_mut(&key).or_else(|| self.idle.get_mut(&key))
     }
 
     pub(super) fn remove(&mut self, id: &ObjectId, requirement: Requirement) {
-        self.all.remove(&(id.clone(), requirement));
+        let key = (id.clone(), requirement);
+        self.looked_at.remove(&key);
+        self.idle.remove(&key);
     }
 
     /// Takes out what has waited too long.
     pub(super) fn overdue(&mut self) -> Vec<(ObjectId, Requirement, Wait)> {
         let now = Instant::now();
-        let late = self.all.extract_if(.., |_, wait| wait.deadline <= now);
+        let late = self.idle.extract_if(.., |_, wait| wait.deadline <= now);
         late.map(|((id, requirement), wait)| (id, requirement, wait)).collect()
     }
 }

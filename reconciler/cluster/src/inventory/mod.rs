@@ -16,7 +16,7 @@ mod shard;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use sitewright_model::{
     inventory::{Entry, Inventory},
@@ -52,6 +52,25 @@ pub(crate) struct Store {
     /// Shards of other generations: names and resource versions.
     left_over: Vec<(String, String)>,
     newest_generation: u64,
+}
+
+/// Shards on their way to the cluster.
+pub(crate) struct Batch {
+    http: Http,
+    site: SiteName,
+    shards: Vec<Shard>,
+}
+
+/// How the writing of a batch went: by shard, its new resource version.
+pub(crate) struct Written(Vec<(shard::Place, Result<String, Error>)>);
+
+impl Batch {
+    pub(crate) async fn write(self) -> Written {
+        let (http, site) = (&self.http, &self.site);
+        let write = async |shard: &Shard| (shard.place, shard.write(http, site).await);
+        let writes = stream::iter(&self.shards).map(write);
+        Written(writes.buffer_unordered(http.concurrency()).collect().await)
+    }
 }
 
 impl Store {
@@ -170,7 +189,8 @@ impl Store {
                 shard.set(id, entry);
             }
         }
-        self.shards = self.write(shards).await?;
+        self.shards = shards;
+        self.flush().await?;
         self.newest_generation = generation;
         let head = self.head.take().expect("make_room made the head before it lays out");
         self.head = Some(head.point_to(&self.http, &self.site, generation, count).await?);
@@ -190,26 +210,44 @@ impl Store {
         Ok(())
     }
 
-    /// Writes every shard that changed.
+    /// Writes every shard that changed. What could not be written is written by the next call.
     ///
     /// # Errors
-    /// [`Error::InventoryRace`] where someone else wrote a shard; nothing is known to be written then.
+    /// [`Error::InventoryRace`] where someone else wrote a shard.
     pub(crate) async fn flush(&mut self) -> Result<(), Error> {
-        let shards = std::mem::take(&mut self.shards);
-        let (changed, same): (Vec<_>, Vec<_>) = shards.into_iter().partition(|shard| shard.changed);
-        let written = self.write(changed).await?;
-        self.shards = same;
-        self.shards.extend(written);
-        self.shards.sort_by_key(|shard| shard.place);
-        Ok(())
+        let written = self.batch().write().await;
+        self.written(written)
     }
 
-    async fn write(&self, shards: Vec<Shard>) -> Result<Vec<Shard>, Error> {
-        let writes = shards.into_iter().map(|shard| shard.write(&self.http, &self.site));
-        stream::iter(writes).buffer_unordered(self.http.concurrency()).try_collect().await
+    /// Returns a copy of every shard that changed, to be written while entries are read and noted on.
+    /// [`Store::written`] must be told how it went before the next one is taken.
+    pub(crate) fn batch(&mut self) -> Batch {
+        let mut shards = Vec::new();
+        for shard in self.shards.iter_mut().filter(|shard| shard.changed) {
+            shards.push(shard.clone());
+            shard.changed = false;
+        }
+        Batch { http: self.http.clone(), site: self.site.clone(), shards }
     }
 
-    /// Returns the same inventory, written through `http`: to finish what was begun when told to stop.
+    /// Takes note of how the writing of a batch went; returns the first error.
+    pub(crate) fn written(&mut self, written: Written) -> Result<(), Error> {
+        let mut first = Ok(());
+        for (place, version) in written.0 {
+            let shard = self.shards.iter_mut().find(|shard| shard.place == place);
+            match (shard, version) {
+                (Some(shard), Ok(version)) => shard.version = version,
+                (Some(shard), Err(error)) => {
+                    shard.changed = true;
+                    first = first.and(Err(error));
+                }
+                (None, _) => {}
+            }
+        }
+        first
+    }
+
+    /// Returns the same inventory, written through `http`.
     #[must_use]
     pub(crate) fn through(mut self, http: &Http) -> Self {
         self.http = http.clone();

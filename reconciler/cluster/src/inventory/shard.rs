@@ -16,7 +16,7 @@ pub(super) struct Place {
 }
 
 /// A shard, as last read or written, with what was noted since.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Shard {
     pub(super) place: Place,
     pub(super) entries: BTreeMap<ObjectId, Entry>,
@@ -62,11 +62,9 @@ impl Shard {
         }
     }
 
-    pub(super) async fn write(mut self, http: &Http, site: &SiteName) -> Result<Self, Error> {
-        let body = self.body(site);
-        self.version = write(http, &body).await?;
-        self.changed = false;
-        Ok(self)
+    /// Writes it; returns the new resource version.
+    pub(super) async fn write(&self, http: &Http, site: &SiteName) -> Result<String, Error> {
+        write(http, &self.body(site)).await
     }
 
     pub(super) fn body(&self, site: &SiteName) -> Value {

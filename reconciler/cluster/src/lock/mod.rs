@@ -1,54 +1,61 @@
 //! One apply of a site at a time: a Lease `sitewright-SITE` in `sitewright-system`, held while applying.
 //!
-//! The resource versions of the inventory are what keeps two applies from harm; the Lease tells the
-//! second one so at once, and who the first is. A holder that was killed is noticed in two ways: at
-//! once, where it ran on this machine and its process is gone; else by its silence for as long as the
-//! Lease says, measured on our own clock, since clocks of two machines differ.
+//! A Lease binds only those who look at the clock. Its holder gives up well before anyone may take over: it
+//! sends nothing more once its last renewal, counted from when that was sent, is [`HOLD`] old; see
+//! [`Fence`]. Who waits takes over when the Lease did not change for all of the time that it names,
+//! on their own clock, since clocks of two machines differ; or at once, where the holder ran on this machine and its
+//! process is gone. (client-go keeps the same distance: `renewDeadline` < `leaseDuration`.)
 
 mod holder;
+mod lease;
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
-use sitewright_model::{digest::canonical_json, name::SiteName};
+use sitewright_model::name::SiteName;
 use tokio::{
     task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
-use self::holder::Holder;
+use self::{
+    holder::Holder,
+    lease::{Lease, Wire},
+};
 use crate::{
     Error,
-    client::http::{Failure, Http, Request, Verb},
-    home::{self, NAMESPACE},
+    client::{fence::Fence, http::Http},
+    home,
 };
 
 /// How long a silent holder is believed to live.
 const DURATION: Duration = Duration::from_secs(15);
 
+/// How long the holder believes a renewal. The rest is for what it sent just before, and for clocks that
+/// do not run alike.
+const HOLD: Duration = Duration::from_secs(10);
+
 /// How often the holder shows that it lives.
-const RENEWAL: Duration = Duration::from_secs(5);
+const RENEWAL: Duration = Duration::from_secs(3);
+
+/// How long one attempt to renew may take.
+const RENEWED: Duration = Duration::from_secs(3);
+
+/// How soon a failed attempt to renew is followed by another.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// How often someone who waits looks.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// How long giving the lock back may take.
+const RELEASE: Duration = Duration::from_secs(5);
+
 /// A held lock. Dropped without [`Lock::release`], it is silent from then on.
 pub(crate) struct Lock {
-    http: Http,
-    site: SiteName,
-    lost: CancellationToken,
+    wire: Wire,
+    fence: Fence,
     done: CancellationToken,
     renewer: Option<JoinHandle<Result<Lease, Error>>>,
-}
-
-/// The Lease as last read or written.
-#[derive(Clone, Debug)]
-struct Lease {
-    version: String,
-    holder: String,
-    renewed: String,
-    transitions: u64,
 }
 
 impl Lock {
@@ -58,33 +65,33 @@ impl Lock {
     /// [`Error::Locked`] with the holder where another apply lives.
     pub(crate) async fn acquire(http: &Http, site: &SiteName) -> Result<Self, Error> {
         let me = Holder::new().to_string();
-        let lease = match read(http, site).await? {
-            None => create(http, site, &me).await?,
-            Some(lease) => {
-                wait_for_silence(http, site, &lease).await?;
-                take(http, site, lease, &me).await?
-            }
+        let mut wire = Wire { http: http.clone(), site: site.clone(), me: me.clone() };
+        let wanted = match wire.read().await? {
+            Some(lease) => match silent(&wire, lease).await? {
+                Some(free) => {
+                    Lease { holder: me.clone(), transitions: free.transitions + 1, ..free }
+                }
+                None => Lease::new(me),
+            },
+            None => Lease::new(me),
         };
-        let (lost, done) = (CancellationToken::new(), CancellationToken::new());
-        let renewal = Renewal {
-            http: http.until(&CancellationToken::new()),
-            site: site.clone(),
-            lost: lost.clone(),
-            done: done.clone(),
-        };
+        if wanted.version.is_empty() {
+            home::make(http).await?;
+        }
+        let sent = Instant::now();
+        let lease = wire.write(&wanted, HOLD).await?;
+        let fence = Fence::until(sent + HOLD);
+        // it is renewed and given back also after the signal to stop
+        wire.http = http.until(&CancellationToken::new());
+        let done = CancellationToken::new();
+        let renewal = Renewal { wire: wire.clone(), fence: fence.clone(), done: done.clone() };
         let renewer = Some(tokio::spawn(renewal.run(lease)));
-        Ok(Self {
-            http: http.until(&CancellationToken::new()),
-            site: site.clone(),
-            lost,
-            done,
-            renewer,
-        })
+        Ok(Self { wire, fence, done, renewer })
     }
 
-    /// Returns the signal that the lock is lost: whoever holds it must stop.
-    pub(crate) fn lost(&self) -> &CancellationToken {
-        &self.lost
+    /// Returns what lets requests through while the lock is surely held.
+    pub(crate) fn fence(&self) -> &Fence {
+        &self.fence
     }
 
     /// Gives the lock back; the next apply need not wait.
@@ -98,7 +105,7 @@ impl Lock {
             Err(Error::LockLost { why: format!("its renewal ended: {error}") })
         })?;
         let free = Lease { holder: String::new(), ..lease };
-        write(&self.http, &self.site, &free, Duration::from_secs(5)).await.map(drop)
+        self.wire.write(&free, RELEASE).await.map(drop).map_err(taken)
     }
 }
 
@@ -110,177 +117,75 @@ impl Drop for Lock {
     }
 }
 
-/// Returns once nobody holds the lease any more.
-async fn wait_for_silence(http: &Http, site: &SiteName, first: &Lease) -> Result<(), Error> {
-    let is_free = |lease: &Lease| {
-        lease.holder.is_empty()
-            || Holder::parse(&lease.holder).is_some_and(|holder| holder.is_dead())
-    };
-    let until = Instant::now() + DURATION;
-    while !is_free(first) && Instant::now() < until {
-        sleep(LOOK).await;
-        if http.stop().is_cancelled() {
-            return Err(Error::Stopped);
-        }
-        match read(http, site).await? {
-            None => return Ok(()),
-            Some(lease) if is_free(&lease) => return Ok(()),
-            Some(lease) if lease.renewed != first.renewed || lease.holder != first.holder => {
-                return Err(locked(&lease));
+/// Waits until nobody holds the lease any more; returns it as it is then, none where it is gone.
+///
+/// What is taken is bound to that version: a holder that shows itself in the last moment wins.
+async fn silent(wire: &Wire, first: Lease) -> Result<Option<Lease>, Error> {
+    let until = Instant::now() + first.duration;
+    let version = first.version.clone();
+    let mut seen = first;
+    while !seen.is_free() && Instant::now() < until {
+        wire.http.pause(LOOK.min(until.saturating_duration_since(Instant::now()))).await?;
+        seen = match wire.read().await? {
+            None => return Ok(None),
+            Some(lease) if lease.version != version && !lease.is_free() => {
+                return Err(lease.locked());
             }
-            Some(_) => {}
-        }
+            Some(lease) => lease,
+        };
     }
-    Ok(())
+    Ok(Some(seen))
 }
 
-fn locked(lease: &Lease) -> Error {
-    let holder = Holder::parse(&lease.holder).map(|holder| holder.for_people());
-    Error::Locked { holder: holder.unwrap_or_else(|| lease.holder.clone()) }
-}
-
-async fn take(http: &Http, site: &SiteName, seen: Lease, me: &str) -> Result<Lease, Error> {
-    let Some(now) = read(http, site).await? else { return create(http, site, me).await };
-    let is_same = now.holder == seen.holder && now.renewed == seen.renewed;
-    if !is_same && !now.holder.is_empty() {
-        return Err(locked(&now));
+/// What it means that another holds what was ours.
+fn taken(error: Error) -> Error {
+    match error {
+        Error::Locked { holder } => Error::LockLost { why: format!("{holder} has it now") },
+        other => other,
     }
-    let transitions = now.transitions + 1;
-    let mine = Lease { holder: me.to_owned(), transitions, ..now };
-    write(http, site, &mine, DURATION).await
-}
-
-async fn create(http: &Http, site: &SiteName, me: &str) -> Result<Lease, Error> {
-    home::make(http).await?;
-    let lease = Lease {
-        version: String::new(),
-        holder: me.to_owned(),
-        renewed: String::new(),
-        transitions: 0,
-    };
-    write(http, site, &lease, DURATION).await
 }
 
 // === the renewal ===
 
 struct Renewal {
-    http: Http,
-    site: SiteName,
-    lost: CancellationToken,
+    wire: Wire,
+    fence: Fence,
     done: CancellationToken,
 }
 
 impl Renewal {
+    /// Renews the lease until it is to be given back, or lost.
     async fn run(self, mut lease: Lease) -> Result<Lease, Error> {
-        let mut alive = Instant::now();
+        let mut pause = RENEWAL;
         loop {
             tokio::select! {
                 () = self.done.cancelled() => return Ok(lease),
-                () = sleep(RENEWAL) => {}
+                () = sleep(pause.min(self.left())) => {}
             }
-            let renewed = timeout(RENEWAL, write(&self.http, &self.site, &lease, RENEWAL)).await;
-            match renewed {
+            self.fence.check()?;
+            let sent = Instant::now();
+            let within = RENEWED.min(self.left());
+            let renewed = timeout(within, self.wire.write(&lease, within)).await;
+            pause = match renewed.map(|renewed| renewed.map_err(taken)) {
                 Ok(Ok(renewed)) => {
                     lease = renewed;
-                    alive = Instant::now();
+                    self.fence.extend(sent + HOLD);
+                    RENEWAL
                 }
-                Ok(Err(error @ (Error::Locked { .. } | Error::LockLost { .. }))) => {
-                    return Err(self.lose(error.to_string()));
-                }
-                Ok(Err(_)) | Err(_) if alive.elapsed() < DURATION => {}
-                // the server is the trouble, not the lock
-                Ok(Err(error @ (Error::Unreachable { .. } | Error::Unavailable { .. }))) => {
-                    self.lost.cancel();
+                Ok(Err(error @ Error::LockLost { .. })) => {
+                    self.fence.close(error.clone());
                     return Err(error);
                 }
-                Ok(Err(error)) => return Err(self.lose(error.to_string())),
-                Err(_) => return Err(self.lose("the server did not answer in time".into())),
-            }
+                Ok(Err(error)) => {
+                    self.fence.doubt(error);
+                    AGAIN
+                }
+                Err(_) => AGAIN,
+            };
         }
     }
 
-    fn lose(&self, why: String) -> Error {
-        self.lost.cancel();
-        Error::LockLost { why }
-    }
-}
-
-// === the wire ===
-
-fn url(site: &SiteName) -> String {
-    format!("/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/sitewright-{site}")
-}
-
-fn what(site: &SiteName) -> String {
-    format!("Lease {NAMESPACE}/sitewright-{site}")
-}
-
-async fn read(http: &Http, site: &SiteName) -> Result<Option<Lease>, Error> {
-    match http.send(Request::get(url(site), what(site))).await {
-        Ok(answer) => Ok(Some(Lease::read(&answer.json()?))),
-        Err(Failure::Refused(refused)) if refused.is_not_found() => Ok(None),
-        Err(failure) => Err(http.error(failure, Verb::Get, &what(site))),
-    }
-}
-
-/// Writes the lease with the time of now; a race that another won is [`Error::Locked`].
-async fn write(
-    http: &Http,
-    site: &SiteName,
-    lease: &Lease,
-    within: Duration,
-) -> Result<Lease, Error> {
-    let body = canonical_json(&lease.body(site));
-    let request = if lease.version.is_empty() {
-        let collection = format!("/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases");
-        Request::post(Verb::Create, collection, what(site), body)
-    } else {
-        Request::put(url(site), what(site), body)
-    };
-    let verb = if lease.version.is_empty() { Verb::Create } else { Verb::Update };
-    match http.send(request.within(within)).await {
-        Ok(answer) => Ok(Lease::read(&answer.json()?)),
-        Err(Failure::Refused(refused)) if refused.code == 409 => {
-            match read(http, site).await? {
-                // our own write, whose answer was lost
-                Some(now) if now.holder == lease.holder => Ok(now),
-                Some(now) => Err(locked(&now)),
-                None => Err(Error::LockLost { why: "the Lease was deleted".into() }),
-            }
-        }
-        Err(failure) => Err(http.error(failure, verb, &what(site))),
-    }
-}
-
-impl Lease {
-    fn read(body: &Value) -> Self {
-        let text = |pointer: &str| {
-            body.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
-        };
-        Self {
-            version: text("/metadata/resourceVersion"),
-            holder: text("/spec/holderIdentity"),
-            renewed: text("/spec/renewTime"),
-            transitions: body
-                .pointer("/spec/leaseTransitions")
-                .and_then(Value::as_u64)
-                .unwrap_or_default(),
-        }
-    }
-
-    fn body(&self, site: &SiteName) -> Value {
-        let now = format!("{:.6}", jiff::Timestamp::now());
-        let mut metadata = json!({ "name": format!("sitewright-{site}"), "namespace": NAMESPACE,
-            "labels": { "app.kubernetes.io/managed-by": "sitewright" } });
-        home::bind(&mut metadata, &self.version);
-        json!({
-            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata,
-            "spec": {
-                "holderIdentity": self.holder,
-                "leaseDurationSeconds": DURATION.as_secs(),
-                "renewTime": now,
-                "leaseTransitions": self.transitions,
-            },
-        })
+    fn left(&self) -> Duration {
+        self.fence.end().saturating_duration_since(Instant::now())
     }
 }

@@ -29,7 +29,7 @@ fn revisions(name: &str) -> (Site, Site) {
 }
 
 /// The proxy has a runtime of its own, and starts outside of ours.
-fn proxy() -> FaultProxy {
+pub(crate) fn proxy() -> FaultProxy {
     let start = || FaultProxy::start(control_plane()).unwrap();
     std::thread::spawn(start).join().unwrap()
 }

@@ -7,5 +7,6 @@ mod doctor;
 mod faults;
 mod health;
 mod inventory;
+mod lock;
 mod observe;
 mod site;
