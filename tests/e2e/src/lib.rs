@@ -12,15 +12,16 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    process::Command,
     sync::OnceLock,
 };
 
 use serde_json::Value;
-use sitewright_testbed::{ControlPlane, Options, mirror::Mirrors, tools::Tool};
+use sitewright_testbed::{ControlPlane, FaultProxy, Options, mirror::Mirrors, tools::Tool};
 use tempfile::TempDir;
 
 pub use audit::Requests;
-pub use program::{Run, program};
+pub use program::{Handle, Run, Running, program};
 
 /// Returns the control plane that all tests of this binary share.
 ///
@@ -32,7 +33,7 @@ pub fn control_plane() -> &'static ControlPlane {
 
 /// One site with its repository, on a control plane.
 pub struct Lab {
-    control_plane: &'static ControlPlane,
+    control_plane: Plane,
     kubeconfig: PathBuf,
     folder: TempDir,
     site: String,
@@ -41,6 +42,24 @@ pub struct Lab {
     spec: String,
     /// Further environment of the program.
     environment: Vec<(&'static str, PathBuf)>,
+}
+
+/// The control plane of a lab.
+enum Plane {
+    Shared(&'static ControlPlane),
+    /// It may be killed: nobody else is on it.
+    Own(Box<ControlPlane>),
+}
+
+impl std::ops::Deref for Plane {
+    type Target = ControlPlane;
+
+    fn deref(&self) -> &ControlPlane {
+        match self {
+            Self::Shared(shared) => shared,
+            Self::Own(own) => own,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -56,16 +75,37 @@ impl Lab {
     /// Makes an empty site on the shared control plane; `name` is also its namespace, which exists.
     pub fn new(name: &str) -> Self {
         let control_plane = control_plane();
-        let kubeconfig = control_plane
-            .kubeconfig_for(&audit::user(name), &["system:masters"])
-            .expect("a certificate can be signed");
+        let kubeconfig = as_lab(control_plane, name);
         let lab = Self::on(control_plane, &kubeconfig, name);
+        lab.kubectl(&["create", "namespace", name]);
+        lab
+    }
+
+    /// Makes an empty site, with its namespace, on the shared control plane behind a proxy.
+    pub fn behind_proxy(name: &str) -> (Self, FaultProxy) {
+        let proxy = FaultProxy::start_as(control_plane(), &audit::user(name), &["system:masters"]);
+        let proxy = proxy.expect("the proxy starts");
+        let lab = Self::on(control_plane(), proxy.kubeconfig(), name);
+        lab.kubectl(&["create", "namespace", name]);
+        (lab, proxy)
+    }
+
+    /// Makes an empty site, with its namespace, on a control plane of its own, without controllers.
+    pub fn alone(name: &str) -> Self {
+        let options = Options::new().without_controllers();
+        let control_plane = ControlPlane::start(options).expect("the control plane starts");
+        let kubeconfig = as_lab(&control_plane, name);
+        let lab = Self::of(Plane::Own(Box::new(control_plane)), &kubeconfig, name);
         lab.kubectl(&["create", "namespace", name]);
         lab
     }
 
     /// Makes an empty site that reaches `control_plane` through `kubeconfig` (a proxy's, say).
     pub fn on(control_plane: &'static ControlPlane, kubeconfig: &Path, name: &str) -> Self {
+        Self::of(Plane::Shared(control_plane), kubeconfig, name)
+    }
+
+    fn of(control_plane: Plane, kubeconfig: &Path, name: &str) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("sitewright-e2e-")
             .tempdir()
@@ -94,6 +134,29 @@ impl Lab {
     /// Writes the site file as it is, for a site [`Self::with_library`].
     pub fn site(&self, text: &str) {
         write(&self.folder().join("site.yaml"), text);
+    }
+
+    /// Writes a file of the site repository, for sites that are not made of components here.
+    pub fn file(&self, path: &str, content: impl AsRef<[u8]>) {
+        write(&self.folder().join(path), content);
+    }
+
+    /// Returns the kubeconfig of the lab's user.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// Returns the control plane.
+    pub fn control_plane(&self) -> &ControlPlane {
+        &self.control_plane
+    }
+
+    /// Returns the lab's own control plane, to kill parts of it; panics where it is shared.
+    pub fn own_control_plane(&mut self) -> &mut ControlPlane {
+        match &mut self.control_plane {
+            Plane::Own(own) => own,
+            Plane::Shared(_) => panic!("the other tests need the shared control plane"),
+        }
     }
 
     /// Returns the name of the site, which is also its namespace.
@@ -171,9 +234,16 @@ impl Lab {
         program::run(&mut self.command(arguments))
     }
 
+    /// Runs the program as [`Self::run`] does, with something changed in how it is called.
+    pub fn run_with(&self, arguments: &[&str], change: impl FnOnce(&mut Command)) -> Run {
+        let mut command = self.command(arguments);
+        change(&mut command);
+        program::run(&mut command)
+    }
+
     /// Returns the program on the site, not started yet.
-    pub fn command(&self, arguments: &[&str]) -> std::process::Command {
-        let mut command = std::process::Command::new(program());
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program());
         command
             .args(arguments)
             .current_dir(self.folder())
@@ -225,8 +295,27 @@ impl Lab {
     ///
     /// Tests run side by side: a lab has a user of its own, and only that user's requests count.
     pub fn requests(&self, work: impl FnOnce()) -> Requests {
-        audit::during(self.control_plane, &self.site, work)
+        audit::during(&self.control_plane, &self.site, work)
     }
+
+    /// Returns the UID of the live object; panics where it is not there.
+    pub fn uid(&self, kind: &str, name: &str) -> String {
+        let live = self.live(kind, name).unwrap_or_else(|| panic!("no {kind} {name}"));
+        live["metadata"]["uid"].as_str().expect("a live object has a UID").to_owned()
+    }
+
+    /// Returns who holds the lock of the site; empty where nobody does.
+    pub fn lock_holder(&self) -> String {
+        let name = format!("sitewright-{}", self.site);
+        let arguments = ["get", "lease", &name, "-n", "sitewright-system"];
+        self.kubectl(&[&arguments[..], &["-o", "jsonpath={.spec.holderIdentity}"]].concat())
+    }
+}
+
+/// Writes a kubeconfig of an administrator whom the audit log tells from all others.
+fn as_lab(control_plane: &ControlPlane, name: &str) -> PathBuf {
+    let kubeconfig = control_plane.kubeconfig_for(&audit::user(name), &["system:masters"]);
+    kubeconfig.expect("a certificate can be signed")
 }
 
 /// Returns what `plan` does with the object of this kind and name; panics where it does not list it.
@@ -260,8 +349,8 @@ fn indent(lines: &str, by: usize) -> String {
     lines.lines().map(|line| format!("{:by$}{line}\n", "")).collect()
 }
 
-fn write(path: &Path, text: &str) {
+fn write(path: &Path, content: impl AsRef<[u8]>) {
     fs::create_dir_all(path.parent().expect("a file has a folder"))
         .expect("the folder can be made");
-    fs::write(path, text).expect("the file can be written");
+    fs::write(path, content).expect("the file can be written");
 }

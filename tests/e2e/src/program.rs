@@ -2,9 +2,13 @@
 
 use std::{
     fmt,
+    io::Read,
+    os::unix::process::ExitStatusExt,
     path::PathBuf,
-    process::{Command, Stdio},
-    sync::OnceLock,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -68,12 +72,109 @@ impl fmt::Display for Run {
 
 /// Runs `command` to its end.
 pub(crate) fn run(command: &mut Command) -> Run {
-    use std::os::unix::process::ExitStatusExt;
     let output = command.stdin(Stdio::null()).output().expect("the program starts");
-    let code = output.status.code().or_else(|| output.status.signal().map(|signal| 128 + signal));
     Run {
-        code: code.expect("an ended process has a code or a signal"),
+        code: code(output.status),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
+}
+
+fn code(status: ExitStatus) -> i32 {
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    code.expect("an ended process has a code or a signal")
+}
+
+/// What a test waits for comes long before this, also on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// The program while it runs.
+pub struct Running {
+    child: Child,
+    handle: Handle,
+    stdout: Arc<Mutex<String>>,
+    readers: [JoinHandle<()>; 2],
+}
+
+/// A way to a running program that can be given away.
+#[derive(Clone)]
+pub struct Handle {
+    process: u32,
+    stderr: Arc<Mutex<String>>,
+}
+
+impl Running {
+    /// Starts the program.
+    pub fn start(command: &mut Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
+        let (stdout, stderr) = (Arc::default(), Arc::default());
+        let readers = [
+            collect(child.stdout.take().expect("it is piped"), &stdout),
+            collect(child.stderr.take().expect("it is piped"), &stderr),
+        ];
+        let handle = Handle { process: child.id(), stderr };
+        Self { child, handle, stdout, readers }
+    }
+
+    /// Returns a way to the program for another thread.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Waits for the end of the program; kills it and panics where it does not end.
+    pub fn end(mut self) -> Run {
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("it can be waited for") {
+                break status;
+            }
+            if Instant::now() >= deadline {
+                let _ = self.child.kill();
+                panic!("the program does not end:\n{}", locked(&self.handle.stderr));
+            }
+            thread::sleep(Duration::from_millis(20));
+        };
+        for reader in self.readers {
+            reader.join().expect("a reader ends with the program");
+        }
+        let stderr = locked(&self.handle.stderr);
+        Run { code: code(status), stdout: locked(&self.stdout), stderr }
+    }
+}
+
+impl Handle {
+    /// Sends a signal, such as `INT`.
+    pub fn signal(&self, name: &str) {
+        let arguments = [format!("-{name}"), self.process.to_string()];
+        let status = Command::new("kill").args(arguments).status().expect("kill runs");
+        assert!(status.success(), "the program has ended before its signal");
+    }
+
+    /// Waits until standard error holds `text`.
+    pub fn wait_to_say(&self, text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !locked(&self.stderr).contains(text) {
+            let stderr = locked(&self.stderr);
+            assert!(Instant::now() < deadline, "it does not say {text:?}:\n{stderr}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+fn collect(mut from: impl Read + Send + 'static, to: &Arc<Mutex<String>>) -> JoinHandle<()> {
+    let to = Arc::clone(to);
+    thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(length) = from.read(&mut buffer)
+            && length > 0
+        {
+            let text = String::from_utf8_lossy(&buffer[..length]);
+            to.lock().unwrap_or_else(PoisonError::into_inner).push_str(&text);
+        }
+    })
+}
+
+fn locked(text: &Mutex<String>) -> String {
+    text.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }

@@ -2,11 +2,22 @@
 //!
 //! One binary, so that all share one control plane ([`sitewright_e2e::control_plane`]).
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may panic, also in its helpers"
+)]
+
 mod adoption;
+mod bad_input;
+mod cache;
 mod converge;
+mod dead_server;
 mod drift;
 mod graph;
 mod guards;
+mod lost_inventory;
 mod ownership;
 mod replacement;
 mod secrets;
+mod signals;
