@@ -12,8 +12,9 @@ pub(crate) mod explain;
 pub mod lock;
 pub mod schema;
 pub mod site;
+pub(crate) mod walk;
 
-use std::sync::LazyLock;
+use std::{fmt, sync::LazyLock};
 
 use jsonschema::Validator;
 use serde::de::DeserializeOwned;
@@ -33,12 +34,20 @@ const KIND_IN_WORDS: &str =
     "`Kind` or `Kind.group`, for example `Deployment.apps` or `ClusterQueue.kueue.x-k8s.io`";
 
 /// A value that was read from a file, and the file, so that a later stage can point into it.
-#[derive(Clone, Debug)]
+///
+/// No place in the file shows what may be secret: of a site what lies under [`site::PRIVATE`] keys.
+#[derive(Clone)]
 pub struct Located<T> {
     /// The value.
     pub value: T,
     /// What it was read from; pointers into it are pointers into the file.
     pub document: Document,
+}
+
+impl<T: fmt::Debug> fmt::Debug for Located<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.value.fmt(f)
+    }
 }
 
 /// What is needed to read one format.
@@ -50,6 +59,9 @@ struct Format {
     schema: LazyLock<(Value, Validator)>,
     /// Keys of this format that Kubernetes would not take for text.
     words: &'static [&'static str],
+    /// Keys under which secrets may stand. Of such a format nothing is shown that lies under one of them,
+    /// or under a key that the format does not know: it may be one of them, mistyped.
+    private: &'static [&'static str],
     /// Finds what the schema cannot.
     check: fn(&Part<'_>, &mut Diagnostics),
 }
@@ -59,6 +71,7 @@ static SITE: Format = Format {
     kind: "Site",
     schema: LazyLock::new(|| compiled(schema::site())),
     words: &[],
+    private: &site::PRIVATE,
     check: check::site::check,
 };
 
@@ -68,6 +81,7 @@ static BLUEPRINT: Format = Format {
     schema: LazyLock::new(|| compiled(schema::blueprint())),
     // Of a hazard: which change it is about. No other program reads blueprints.
     words: &["on"],
+    private: &[],
     check: check::blueprint::check,
 };
 
@@ -76,6 +90,7 @@ static LOCK: Format = Format {
     kind: "Lock",
     schema: LazyLock::new(|| compiled(schema::lock())),
     words: &[],
+    private: &[],
     check: |_, _| {},
 };
 
@@ -107,7 +122,7 @@ fn parse<T: DeserializeOwned>(
 }
 
 fn one_document(format: &Format, file: &str, text: &str) -> Result<Document, Diagnostics> {
-    let mut documents = yaml::parse_with_words(file, text, format.words)?;
+    let mut documents = read(format, file, text)?;
     let name = format.name;
     let refuse = |document: Option<&Document>, message: &str, label: &str, help: &str| {
         let error = Diagnostic::error(format::NOT_ONE_DOCUMENT, message).help(help);
@@ -127,6 +142,23 @@ fn one_document(format: &Format, file: &str, text: &str) -> Result<Document, Dia
             Err(refuse(Some(&second), &message, "another document", "remove the others").into())
         }
     }
+}
+
+/// Reads every document; no place in them shows what may be secret.
+fn read(format: &Format, file: &str, text: &str) -> Result<Vec<Document>, Diagnostics> {
+    if format.private.is_empty() {
+        return yaml::parse_format(file, text, format.words, &|_| false);
+    }
+    let (schema, _) = &*format.schema;
+    let known = walk::property_names(schema);
+    let is_private = |key: &str| format.private.contains(&key) || !known.contains(key);
+    let mut documents = yaml::parse_format(file, text, format.words, &is_private)?;
+    for document in &mut documents {
+        let mut hidden = walk::find(schema, &document.value, walk::Wanted::NotKnownToBeShowable);
+        walk::scalars_under(&document.value, format.private, &mut hidden);
+        document.hide(hidden);
+    }
+    Ok(documents)
 }
 
 /// Holds `apiVersion` and `kind` to what the file is read as, before anything else is said of it.

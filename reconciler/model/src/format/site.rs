@@ -383,23 +383,35 @@ mod tests {
     fn no_mistake_shows_what_lies_under_values() {
         let component = "blueprint: { name: b }";
         for spec in [
-            format!("  components: [{{ name: a, {component}, values: {{ p: canary, p: canary }} }}]\n"),
-            format!("  components:\n  - name: a\n    {component}\n    values:\n      p: canary\n      p: canary2\n"),
+            format!(
+                "  components: [{{ name: a, {component}, values: {{ p: canary, p: canary }} }}]\n"
+            ),
+            format!(
+                "  components:\n  - name: a\n    {component}\n    values:\n      p: canary\n      p: canary2\n"
+            ),
             format!("  components:\n  - name: a\n    {component}\n    values:\n      p: @canary\n"),
             format!("  components:\n  - name: a\n    {component}\n    values:\n      p: *canary\n"),
             format!("  components:\n  - name: a\n    {component}\n    values:\n      p: 'canary\n"),
-            format!("  components:\n  - name: a\n    {component}\n    values: {{ p: \"canary\\q\" }}\n"),
+            format!(
+                "  components:\n  - name: a\n    {component}\n    values: {{ p: \"canary\\q\" }}\n"
+            ),
             format!("  components:\n  - name: a\n    {component}\n    values: {{ on: canary }}\n"),
-            format!("  components:\n  - name: a\n    {component}\n    values: {{ p: !!int canary }}\n"),
-            format!("  components:\n  - {{ name: a, {component}, values: {{ p: canary }}, polcy: {{}} }}\n"),
+            format!(
+                "  components:\n  - name: a\n    {component}\n    values: {{ p: !!int canary }}\n"
+            ),
+            format!(
+                "  components:\n  - {{ name: a, {component}, values: {{ p: canary }}, polcy: {{}} }}\n"
+            ),
             format!("  components:\n  - {{ name: a, {component}, vales: {{ p: canary }} }}\n"),
             format!("  components:\n  - {{ name: a, {component}, values: canary }}\n"),
             format!("  components:\n  - {{ name: a, {component}, values: [canary] }}\n"),
-            format!("  components:\n  - {{ name: A, {component}, upstream: {{ s: {{ p: canary }} }} }}\n"),
+            format!(
+                "  components:\n  - {{ name: A, {component}, upstream: {{ s: {{ p: canary }} }} }}\n"
+            ),
             "  components: []\n  defaults: { b: { p: canary }, B: { p: canary } }\n".to_owned(),
             "  components: []\n  defaults: { b: canary }\n".to_owned(),
             "  components: []\n  default: { b: { p: canary } }\n".to_owned(),
-            "  defaults: { b: { p: canary } }\n---\nkind: canary\nvalues: canary\n".to_owned(),
+            "  defaults: { b: { p: canary } }\n---\nkind: x\nvalues: canary\n".to_owned(),
         ] {
             let shown = mistakes(&spec);
             assert!(!shown.contains("canary"), "{spec}{shown}");

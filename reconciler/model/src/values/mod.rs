@@ -8,14 +8,13 @@
 //! blueprint, the component's `values`. Maps merge key by key at every depth, lists are replaced as a
 //! whole, and `null` removes what the layers below say.
 
+mod fill;
 mod layers;
 mod schema;
-mod walk;
 
 use serde_json::{Map, Value};
 
 pub use self::schema::ValuesSchema;
-use self::walk::Wanted;
 use crate::{
     code::format,
     diagnostic::{Diagnostic, Diagnostics, FileSpan},
@@ -23,6 +22,7 @@ use crate::{
         Located,
         explain::{self, Places},
         site::{Component, Site},
+        walk::Wanted,
     },
     yaml::Document,
 };
@@ -114,19 +114,12 @@ impl<'a> Origin<'a> {
 
     /// Returns the places with the text of the values at `secrets` blotted out.
     fn hiding<'s>(&'s self, secrets: &'s [String]) -> Hidden<'s> {
-        let mut text = self.document.text().to_string();
-        let pointers = secrets
+        let pointers: Vec<String> = secrets
             .iter()
-            .flat_map(|secret| self.layers.iter().map(move |layer| format!("{layer}{secret}")));
-        for range in pointers.filter_map(|pointer| self.document.span(&pointer)) {
-            let blot = |text: &str| -> String {
-                text.bytes().map(|byte| if byte == b'\n' { '\n' } else { '*' }).collect()
-            };
-            if let Some(hidden) = text.get(range.clone()).map(blot) {
-                text.replace_range(range, &hidden);
-            }
-        }
-        Hidden { origin: self, secrets, text: text.into() }
+            .flat_map(|secret| self.layers.iter().map(move |layer| format!("{layer}{secret}")))
+            .collect();
+        let text = self.document.without(pointers.iter().map(String::as_str));
+        Hidden { origin: self, secrets, text }
     }
 
     /// Returns the pointer into the site file of the value at `pointer`, or of what would hold it.

@@ -3,11 +3,14 @@
 use jsonschema::{Draft, Validator};
 use serde_json::{Map, Value};
 
-use super::walk::{self, Endless, Wanted};
+use super::fill::{self, Endless};
 use crate::{
     code::format,
     diagnostic::{Diagnostic, Diagnostics},
-    format::explain::{self, Places},
+    format::{
+        explain::{self, Places},
+        walk::{self, Wanted},
+    },
     yaml::{self, Document},
 };
 
@@ -49,7 +52,7 @@ impl ValuesSchema {
 
     /// Fills in the defaults that `value` leaves open; a `null` closes.
     pub(super) fn fill(&self, value: &mut Value) -> Result<(), Endless> {
-        walk::fill(self.root(), value)
+        fill::fill(self.root(), value)
     }
 
     /// Returns the pointers of the values in `value` that are `wanted`.
@@ -129,23 +132,20 @@ fn check_draft(document: &Document, mistakes: &mut Diagnostics) {
     }
 }
 
-/// Holds every `$ref` within the file: nothing is fetched.
+/// Holds every reference to the form `#/...`: nothing is fetched, and where a reference leads must be
+/// plain, or a value that it marks `writeOnly` would be shown.
 fn check_references(document: &Document, node: &Value, at: String, mistakes: &mut Diagnostics) {
     match node {
         Value::Object(map) => {
             for (key, value) in map {
                 let at = explain::join(&at, key);
-                let reference = value.as_str().filter(|_| matches!(&**key, "$ref" | "$dynamicRef"));
-                match reference {
-                    Some(reference) if !reference.starts_with('#') => {
-                        let message = format!("`{reference}` is outside the schema");
-                        mistakes.push(
-                            Diagnostic::error(format::BROKEN_VALUES_SCHEMA, message)
-                                .at(document.place(&at), "nothing is fetched")
-                                .help("copy it under `$defs` and refer to `#/$defs/...`"),
-                        );
-                    }
-                    _ => check_references(document, value, at, mistakes),
+                match value.as_str().and_then(|text| not_plain(key, text, &at)) {
+                    Some(message) => mistakes.push(
+                        Diagnostic::error(format::BROKEN_VALUES_SCHEMA, message)
+                            .at(document.place(&at), "not followed")
+                            .help("write it under `$defs` and refer to it with `$ref: \"#/$defs/...\"`"),
+                    ),
+                    None => check_references(document, value, at, mistakes),
                 }
             }
         }
@@ -155,6 +155,23 @@ fn check_references(document: &Document, node: &Value, at: String, mistakes: &mu
             }
         }
         _ => {}
+    }
+}
+
+/// Returns what is wrong with `text` under `key`, where that is a reference or what one may lead to.
+fn not_plain(key: &str, text: &str, at: &str) -> Option<String> {
+    let is_plain = |text: &str| text.is_empty() || text.starts_with('/') && !text.contains('%');
+    match key {
+        "$ref" => match text.strip_prefix('#') {
+            None => Some(format!("`{text}` is outside the schema")),
+            Some(pointer) if is_plain(pointer) => None,
+            Some(_) => Some(format!("`{text}` is not a plain reference such as `#/$defs/name`")),
+        },
+        "$id" if at == "/$id" => None,
+        "$id" | "$anchor" | "$dynamicAnchor" | "$dynamicRef" => {
+            Some(format!("`{key}` is not read in a values schema"))
+        }
+        _ => None,
     }
 }
 

@@ -107,6 +107,34 @@ fn values_marked_write_only_are_sensitive() {
 }
 
 #[test]
+fn a_secret_is_marked_by_whatever_may_apply_to_it() {
+    let secret =
+        r#"{"properties": {"p": {"writeOnly": true}, "l": {"items": {"writeOnly": true}}}}"#;
+    let many: Vec<String> = (0..100).map(|n| format!(r#"{{"required": ["k{n}"]}}"#)).collect();
+    let any_of_many = format!(r#"{{"anyOf": [{}, {secret}]}}"#, many.join(", "));
+    let schemas = [
+        secret.to_owned(),
+        any_of_many,
+        format!(r#"{{"if": {secret}, "else": {{}}}}"#),
+        format!(r#"{{"if": {{}}, "then": {secret}}}"#),
+        format!(r#"{{"if": {{}}, "else": {secret}}}"#),
+        format!(r#"{{"not": {{"not": {secret}}}}}"#),
+        format!(r#"{{"dependentSchemas": {{"p": {secret}}}}}"#),
+        r#"{"unevaluatedProperties": {"writeOnly": true}}"#.to_owned(),
+        r#"{"patternProperties": {"p|l": {"writeOnly": true}}}"#.to_owned(),
+        r#"{"properties": {"p": {"writeOnly": true}, "l": {"contains": {"writeOnly": true}}}}"#.to_owned(),
+        r#"{"properties": {"p": {"writeOnly": true}, "l": {"unevaluatedItems": {"writeOnly": true}}}}"#
+            .to_owned(),
+    ];
+    for text in schemas {
+        let site = site("{}", "{ p: canary, l: [canary] }");
+        let component = &site.value.spec.components[1];
+        let found = resolve(Some(&schema(&text)), &site, component).unwrap().sensitive;
+        assert_eq!(found.len(), 2, "{text}: {found:?}");
+    }
+}
+
+#[test]
 fn mistakes_are_shown_in_the_site_file() {
     insta::assert_snapshot!(report(resolved(
         "{ mons: 12, mod: fast }",
@@ -146,6 +174,13 @@ fn a_broken_schema_is_the_authors_mistake() {
         (r#"{"properties": {"a": {"$ref": "https://example.org/x"}}}"#, 1),
         (r#"{"properties": {"a": {"$ref": "other.json#/x"}}}"#, 1),
         (r##"{"properties": {"a": {"$ref": "#/$defs/none"}}}"##, 1),
+        (r##"{"properties": {"a": {"$ref": "#name"}}, "$defs": {"x": {"$anchor": "name"}}}"##, 2),
+        (r##"{"properties": {"a": {"$ref": "#/%24defs/x"}}, "$defs": {"x": {}}}"##, 1),
+        (
+            r##"{"properties": {"a": {"$dynamicRef": "#x"}}, "$defs": {"x": {"$dynamicAnchor": "x"}}}"##,
+            2,
+        ),
+        (r##"{"$defs": {"x": {"$id": "https://example.org/x"}}}"##, 1),
         (r#"{"$schema": "http://json-schema.org/draft-07/schema#"}"#, 1),
         (r#"{"properties": {"a": {"type": "integer", "default": "x"}}}"#, 1),
         (r#"{"properties": {"a": {"pattern": "("}}}"#, 1),

@@ -47,6 +47,17 @@ impl Mistake {
         }
     }
 
+    /// Takes out of the message what it quotes of a hidden part of `text`; a key may be named.
+    pub(super) fn without_hidden(mut self, text: &str, shown: &str) -> Self {
+        let token = text.get(self.range.clone()).unwrap_or_default().trim();
+        let is_hidden = shown.get(self.range.clone()).map(str::trim) != Some(token);
+        let is_of_key = matches!(self.code, format::DUPLICATE_KEY | format::KEY_NOT_TEXT);
+        if is_hidden && !is_of_key && token.chars().count() > 1 {
+            self.message = self.message.replace(token, "(not shown)");
+        }
+        self
+    }
+
     /// A key is read as `what`.
     pub(super) fn key_not_text(key: &str, what: &str, range: Range<usize>) -> Self {
         let message = format!("key `{key}` is read as {what}, not as text");

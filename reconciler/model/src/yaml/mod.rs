@@ -7,11 +7,14 @@
 //! Where Kubernetes' own reader guesses, this one refuses: a key given twice is an error, and so is
 //! a key that is not text (`on:` is read as `true` there). Every input is bounded.
 
+mod blot;
 mod index;
 mod mistake;
 mod tree;
 
 use std::{
+    cell::LazyCell,
+    fmt,
     ops::Range,
     sync::{Arc, OnceLock},
 };
@@ -38,16 +41,26 @@ const MAX_DOCUMENTS: usize = 200_000;
 const MAX_REPEATED: usize = 200_000;
 
 /// One document of a YAML file, and where its parts stand in the file.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Document {
     /// What the document says.
     pub value: Value,
     number: usize,
     source: Arc<Source>,
+    /// The pointers of the values that no place shows.
+    hidden: Vec<String>,
+    /// The text without them, once it was needed.
+    shown: OnceLock<Arc<str>>,
+}
+
+/// The value may hold secrets, so only the file is shown.
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Document({})", self.source.file)
+    }
 }
 
 /// A file's text, and its index once it was needed.
-#[derive(Debug)]
 struct Source {
     file: String,
     text: Arc<str>,
@@ -58,38 +71,48 @@ struct Source {
 ///
 /// `file` is how messages name the text.
 pub fn parse_documents(file: &str, text: &str) -> Result<Vec<Document>, Diagnostics> {
-    parse_with_words(file, text, &[])
+    parse_format(file, text, &[], &|_| false)
 }
 
-/// Like [`parse_documents`], but each of `words` is text where it is a key, whatever Kubernetes
-/// would make of it; for formats that Kubernetes never reads.
-pub(crate) fn parse_with_words(
+/// Like [`parse_documents`], for formats that Kubernetes never reads: each of `words` is text where it
+/// is a key, whatever Kubernetes would make of it; and a mistake shows nothing of what lies under a key
+/// that `is_private`.
+pub(crate) fn parse_format(
     file: &str,
     text: &str,
     words: &[&str],
+    is_private: &dyn Fn(&str) -> bool,
 ) -> Result<Vec<Document>, Diagnostics> {
     let text = without_bom(text);
     let read = check_size(text).and_then(|()| tree::read(text, tree::Keys::AsWritten));
     let source = Source { file: file.into(), text: text.into(), index: OnceLock::new() };
+    let shown = || Arc::from(blot::blot(text, is_private));
     let values = match read {
         Ok(values) => values,
         Err(mistake) => {
+            let shown = shown();
             let mistakes = match mistake.code {
-                format::DUPLICATE_KEY => source.duplicates(),
+                format::DUPLICATE_KEY => source.duplicates(&shown),
                 _ => Diagnostics::default(),
             };
-            let one = || mistake.at(file, source.text).into();
+            let one = || mistake.without_hidden(text, &shown).at(file, Arc::clone(&shown)).into();
             return Err(if mistakes.has_errors() { mistakes } else { one() });
         }
     };
     if values.iter().any(has_doubtful_key) {
-        let mistakes = source.keys_that_are_not_text(words);
+        let mistakes = source.keys_that_are_not_text(words, &shown);
         if mistakes.has_errors() {
             return Err(mistakes);
         }
     }
     let source = Arc::new(source);
-    let document = |(number, value)| Document { value, number, source: Arc::clone(&source) };
+    let document = |(number, value)| Document {
+        value,
+        number,
+        source: Arc::clone(&source),
+        hidden: Vec::new(),
+        shown: OnceLock::new(),
+    };
     Ok(values.into_iter().enumerate().map(document).collect())
 }
 
@@ -162,15 +185,39 @@ impl Document {
             Some(key) if found.value.is_empty() => key,
             _ => found.value,
         });
-        self.source.span(range)
+        self.source.span(range, self.shown())
     }
 
     /// Returns the place of the key that leads to `pointer`; where there is none, as [`Document::place`].
     pub fn key_place(&self, pointer: &str) -> FileSpan {
         match self.key_span(pointer) {
-            Some(range) => self.source.span(range),
+            Some(range) => self.source.span(range, self.shown()),
             None => self.place(pointer),
         }
+    }
+
+    /// Hides the values at `pointers`: places no longer show them.
+    pub(crate) fn hide(&mut self, pointers: Vec<String>) {
+        self.hidden = pointers;
+        self.shown = OnceLock::new();
+    }
+
+    fn shown(&self) -> &Arc<str> {
+        if self.hidden.is_empty() {
+            return &self.source.text;
+        }
+        self.shown.get_or_init(|| self.without(self.hidden.iter().map(String::as_str)))
+    }
+
+    /// Returns the text of the whole file with the values at `pointers` blotted out.
+    pub(crate) fn without<'p>(&self, pointers: impl IntoIterator<Item = &'p str>) -> Arc<str> {
+        let mut text = self.source.text.to_string();
+        for range in pointers.into_iter().filter_map(|pointer| self.span(pointer)) {
+            if let Some(hidden) = text.get(range.clone()).map(blot::hide) {
+                text.replace_range(range, &hidden);
+            }
+        }
+        text.into()
     }
 
     /// Returns the file as messages name it.
@@ -178,7 +225,7 @@ impl Document {
         &self.source.file
     }
 
-    /// Returns the text of the whole file, without a byte-order mark.
+    /// Returns the text of the whole file, without a byte-order mark; it may hold secrets.
     pub fn text(&self) -> &Arc<str> {
         &self.source.text
     }
@@ -189,27 +236,28 @@ impl Source {
         self.index.get_or_init(|| Index::new(&self.text))
     }
 
-    fn span(&self, range: Range<usize>) -> FileSpan {
-        FileSpan { file: self.file.clone(), text: Arc::clone(&self.text), range }
+    fn span(&self, range: Range<usize>, shown: &Arc<str>) -> FileSpan {
+        FileSpan { file: self.file.clone(), text: Arc::clone(shown), range }
     }
 
     /// Returns an error for each key that stands twice in one map.
-    fn duplicates(&self) -> Diagnostics {
+    fn duplicates(&self, shown: &Arc<str>) -> Diagnostics {
         let error = |(key, first, second): (&str, Range<usize>, Range<usize>)| {
             Diagnostic::error(format::DUPLICATE_KEY, format!("key `{key}` is given twice"))
-                .at(self.span(second), "given again here")
-                .note(format!("it is first given at {}", self.span(first)))
+                .at(self.span(second, shown), "given again here")
+                .note(format!("it is first given at {}", self.span(first, shown)))
                 .help("keep one of the two")
         };
         Diagnostics(self.index().duplicates().map(error).collect()).in_order()
     }
 
     /// Returns an error for each plain key that Kubernetes would read as something else than text.
-    fn keys_that_are_not_text(&self, words: &[&str]) -> Diagnostics {
+    fn keys_that_are_not_text(&self, words: &[&str], shown: &dyn Fn() -> Arc<str>) -> Diagnostics {
+        let shown = LazyCell::new(shown);
         let keys = self.index().plain_keys().filter(|(key, _)| !words.contains(key));
         let errors = keys.filter_map(|(key, range)| {
             let mistake = Mistake::key_not_text(key, tree::read_as(key)?, range);
-            Some(mistake.at(&self.file, Arc::clone(&self.text)))
+            Some(mistake.at(&self.file, Arc::clone(&shown)))
         });
         Diagnostics(errors.collect()).in_order()
     }
