@@ -115,26 +115,24 @@ fn meet(element: &Element, theirs: &FieldSet, here: &Here<'_>, findings: &mut Fi
     if !theirs.is_leaf() && granular {
         return walk(theirs, here, findings);
     }
-    let scalar = |value: &Value| !matches!(value, Value::Object(_) | Value::Array(_));
-    let Some(live) = here.live else { return };
-    if !is_covered(here.desired, live) {
-        let certain = scalar(here.desired) && scalar(live);
-        let certainty = if certain { Certainty::Certain } else { Certainty::Possible };
+    if let Some(certainty) = here.live.and_then(|live| certainty(here.desired, live)) {
         findings.disputes.push(Dispute { pointer: here.pointer.clone(), certainty });
     }
 }
 
-/// Returns whether `live` has all that `desired` sets: further keys are the server's defaults.
-fn is_covered(desired: &Value, live: &Value) -> bool {
-    match (desired, live) {
-        (Value::Null, _) => true,
-        (Value::Object(desired), Value::Object(live)) => desired.iter().all(|(key, desired)| {
-            desired.is_null() || live.get(key).is_some_and(|live| is_covered(desired, live))
-        }),
-        (Value::Array(desired), Value::Array(live)) => {
-            desired.len() == live.len() && desired.iter().zip(live).all(|(d, l)| is_covered(d, l))
-        }
-        (desired, live) => desired == live || same_quantity(desired, live),
+/// Returns how sure it is that the server sees a conflict over two values; none where they are the same.
+///
+/// What only looks like defaults may be the other manager's will: Argo Rollouts owns the whole selector
+/// of a Service and adds a key to it. And `1.10` is `1.1` only where the field is a quantity. The server
+/// knows, so it is asked.
+fn certainty(desired: &Value, live: &Value) -> Option<Certainty> {
+    let scalar = |value: &Value| !matches!(value, Value::Object(_) | Value::Array(_));
+    if desired == live {
+        None
+    } else if scalar(desired) && scalar(live) && !same_quantity(desired, live) {
+        Some(Certainty::Certain)
+    } else {
+        Some(Certainty::Possible)
     }
 }
 

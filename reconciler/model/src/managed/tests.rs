@@ -276,6 +276,146 @@ fn force_waits_where_the_server_may_see_a_conflict_that_we_cannot_judge() {
     );
 }
 
+/// A case in which a person changed the replicas, and `manager` owns `field` as a whole.
+fn edited_beside(field: &str, live: Value, manager_name: &str) -> Case {
+    let mut case = scaled_by("kubectl-edit");
+    case.live["spec"][field] = live;
+    let owned = json!({ "f:spec": { (format!("f:{field}")): {} } });
+    case.managers.push(manager(manager_name, "Update", owned));
+    case
+}
+
+#[test]
+fn force_never_takes_what_a_controller_added_to_an_atomic_map() {
+    let live = json!({ "app": "x", "rollouts-pod-template-hash": "abc" });
+    let case = edited_beside("selector", live.clone(), "rollouts-controller");
+    let wanted = desired(deployment(json!({ "replicas": 3, "selector": { "app": "x" } })));
+    let prepared = case.prepare(&wanted);
+    assert!(!prepared.force, "the selector would be overwritten");
+    assert_eq!(prepared.conflicts, [], "the server may find no conflict");
+    let same = desired(deployment(json!({ "replicas": 3, "selector": live })));
+    assert!(case.prepare(&same).force, "what is the same is nobody's loss");
+}
+
+#[test]
+fn force_never_takes_a_text_that_looks_like_an_equal_quantity() {
+    let case = edited_beside("version", "1.10".into(), "operator");
+    let wanted = desired(deployment(json!({ "replicas": 3, "version": "1.1" })));
+    let prepared = case.prepare(&wanted);
+    assert!(!prepared.force && prepared.conflicts.is_empty());
+}
+
+// === the wedge: kubernetes#130292, fluxcd/flux2 discussion 6068 ===
+
+fn service(ports: Value) -> Value {
+    json!({ "apiVersion": "v1", "kind": "Service",
+        "metadata": { "name": "s", "namespace": "n", "uid": "u1", "resourceVersion": "7" },
+        "spec": { "clusterIP": "10.0.0.1", "ports": ports } })
+}
+
+fn port(number: u16) -> Value {
+    json!({ ".": {}, "f:name": {}, "f:port": {}, "f:protocol": {}, "f:targetPort": {} , "n": number })
+}
+
+fn owns_port(name: &str, operation: &str, number: u16) -> ManagerEntry {
+    let key = format!("k:{{\"port\":{number},\"protocol\":\"TCP\"}}");
+    let mut entry = port(number);
+    entry.as_object_mut().unwrap().remove("n");
+    manager(name, operation, json!({ "f:spec": { "f:ports": { key: entry } } }))
+}
+
+fn declared() -> DesiredObject {
+    desired(service(json!([{ "name": "http", "port": 80, "targetPort": 8080 }])))
+}
+
+#[test]
+fn a_port_edited_by_hand_passes_to_us_so_that_the_apply_removes_it() {
+    let case = Case::new(
+        service(json!([{ "name": "http", "port": 81, "protocol": "TCP", "targetPort": 8080 }])),
+        vec![
+            manager(OURS, "Apply", json!({ "f:spec": { "f:type": {} } })),
+            owns_port("kubectl-edit", "Update", 81),
+        ],
+    );
+    let prepared = case.prepare(&declared());
+    assert_eq!(prepared.conflicts, []);
+    let [transfer] = prepared.transfers.as_slice() else { panic!("one transfer") };
+    assert_eq!(transfer.entries, ["spec.ports[port=81,protocol=TCP]"]);
+
+    let stand_in = prepared.stand_in.as_ref().unwrap();
+    assert_eq!(
+        stand_in["spec"],
+        json!({ "clusterIP": "10.0.0.1", "ports": [{ "name": "http", "port": 80, "targetPort": 8080 }] })
+    );
+    assert_eq!(stand_in["metadata"]["resourceVersion"], "7");
+
+    let after = transferred(&case.managers, &prepared.transfers, OURS);
+    let [only] = after.as_array().unwrap().as_slice() else {
+        panic!("one manager is left: {after}")
+    };
+    assert_eq!(only["manager"], OURS);
+    assert_eq!(only["operation"], "Apply");
+    let ports = &only["fieldsV1"]["f:spec"]["f:ports"];
+    assert!(ports["k:{\"port\":81,\"protocol\":\"TCP\"}"].get("f:name").is_some(), "{after}");
+    assert!(only["fieldsV1"]["f:spec"].get("f:type").is_some());
+}
+
+#[test]
+fn what_the_person_owns_beyond_the_entry_stays_with_the_person() {
+    let mut edit = owns_port("kubectl-edit", "Update", 81);
+    edit.fields["f:metadata"] = json!({ "f:labels": { "f:mine": {} } });
+    let case =
+        Case::new(service(json!([{ "name": "http", "port": 81, "protocol": "TCP" }])), vec![edit]);
+    let prepared = case.prepare(&declared());
+    let after = transferred(&case.managers, &prepared.transfers, OURS);
+    assert_eq!(after[0]["manager"], "kubectl-edit");
+    assert_eq!(after[0]["fieldsV1"], json!({ "f:metadata": { "f:labels": { "f:mine": {} } } }));
+    assert_eq!(after[1]["manager"], OURS);
+}
+
+#[test]
+fn entries_that_do_no_harm_stay() {
+    let case = Case::new(
+        service(json!([
+            { "name": "http", "port": 80, "protocol": "TCP", "targetPort": 8080 },
+            { "name": "debug", "port": 6060, "protocol": "TCP" },
+        ])),
+        vec![owns_port("kubectl-edit", "Update", 6060)],
+    );
+    assert_eq!(case.prepare(&declared()).transfers, []);
+}
+
+#[test]
+fn a_nameless_port_beside_ours_is_a_wedge_too() {
+    let case = Case::new(
+        service(json!([{ "port": 6060, "protocol": "TCP" }])),
+        vec![owns_port("kubectl-edit", "Update", 6060)],
+    );
+    assert_eq!(case.prepare(&declared()).transfers.len(), 1);
+}
+
+#[test]
+fn a_controllers_entry_in_the_way_is_a_conflict_with_its_name() {
+    let mut case = Case::new(
+        service(json!([{ "name": "http", "port": 81, "protocol": "TCP" }])),
+        vec![owns_port("mesh", "Update", 81)],
+    );
+    let prepared = case.prepare(&declared());
+    assert_eq!(prepared.transfers, []);
+    let conflict =
+        FieldConflict { manager: "mesh".into(), field: ".spec.ports[port=81,protocol=TCP]".into() };
+    assert_eq!(prepared.conflicts, [conflict]);
+
+    case.component.policy.take_over = vec![TakeOver {
+        kind: "Service".into(),
+        name: None,
+        namespace: Some("n".into()),
+        field: Some("spec.ports".into()),
+        manager: "mesh".into(),
+    }];
+    assert_eq!(case.prepare(&declared()).transfers.len(), 1);
+}
+
 // === what was there before ===
 
 /// A config map of ours, with what the site's own labels say.
