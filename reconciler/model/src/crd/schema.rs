@@ -55,9 +55,9 @@ fn constraints(structural: &Value) -> Map<String, Value> {
     exclusive(schema, &mut out, "exclusiveMaximum", "maximum");
     drop_defaulted(schema, &mut out);
     drop_odd_pattern(&mut out);
-    if is(schema, "nullable") && out.contains_key("enum") {
-        let values = out.get_mut("enum").and_then(Value::as_array_mut);
-        values.expect("a structural schema's enum is a list").push(Value::Null);
+    // A chart may bring a schema that no server takes: its enum need not be a list.
+    if let (true, Some(Value::Array(values))) = (is(schema, "nullable"), out.get_mut("enum")) {
+        values.push(Value::Null);
     }
     for key in ["allOf", "anyOf", "oneOf"] {
         if let Some(Value::Array(list)) = schema.get(key) {

@@ -52,6 +52,15 @@ fn defaults_count_as_present_and_nulls_as_absent() {
 }
 
 #[test]
+fn a_schema_that_no_server_takes_is_left_to_the_server() {
+    let schema = json!({ "type": "string", "nullable": true, "enum": "a" });
+    assert!(causes(schema, json!("b")).is_empty());
+    let schema = json!({ "type": "string", "nullable": true, "enum": ["a"] });
+    assert!(causes(schema.clone(), json!(null)).is_empty());
+    assert_eq!(causes(schema, json!("b")).len(), 1);
+}
+
+#[test]
 fn int_or_string_takes_both() {
     let schema = json!({ "type": "object", "properties": { "port": {
         "x-kubernetes-int-or-string": true, "anyOf": [{ "type": "integer" }, { "type": "string" }] } } });
