@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use minijinja::{
     Environment, Error, ErrorKind, State,
-    value::{Kwargs, Value},
+    value::{Kwargs, Value, ValueKind},
 };
 
 use crate::{digest::Digest, yaml};
@@ -22,19 +22,59 @@ pub(super) fn add_to(environment: &mut Environment<'_>) {
     environment.remove_global("debug");
 }
 
+/// Deeper than any YAML that is read back.
+const MAX_DEPTH: usize = 100;
+/// So many bytes of text cost one unit of fuel, as in the engine.
+const BYTES_PER_FUEL: usize = 64;
+
 /// Returns a template value as JSON.
-pub(super) fn json_of(value: &Value) -> Result<serde_json::Value, Error> {
+///
+/// The engine counts a filter as one step, whatever it is given, so the work is paid for here: a unit for
+/// each value and for each 64 bytes of text, before it is done. A list that holds itself many times
+/// over is small in memory, and has no end as JSON.
+pub(super) fn json_of(state: &State, value: &Value) -> Result<serde_json::Value, Error> {
     if value.is_undefined() {
         return Err(Error::from(ErrorKind::UndefinedError));
     }
-    serde_json::to_value(value).map_err(|error| {
-        Error::new(ErrorKind::BadSerialization, "the value has no JSON form").with_source(error)
-    })
+    json_below(state, value, MAX_DEPTH)
+}
+
+fn json_below(state: &State, value: &Value, depth: usize) -> Result<serde_json::Value, Error> {
+    let no_json = |why: &str| Error::new(ErrorKind::BadSerialization, why.to_owned());
+    let depth = depth.checked_sub(1).ok_or_else(|| no_json("the value is nested too deep"))?;
+    state.consume_fuel(1)?;
+    match value.kind() {
+        ValueKind::Seq | ValueKind::Iterable => {
+            value.try_iter()?.map(|item| json_below(state, &item, depth)).collect()
+        }
+        ValueKind::Map => {
+            let mut map = serde_json::Map::new();
+            for key in value.try_iter()? {
+                let item = value.get_item(&key)?;
+                let name = key.to_string();
+                pay_for(state, &name)?;
+                map.insert(name, json_below(state, &item, depth)?);
+            }
+            Ok(serde_json::Value::Object(map))
+        }
+        _ => {
+            pay_for(state, value.as_str().unwrap_or_default())?;
+            serde_json::to_value(value)
+                .map_err(|error| no_json("the value has no JSON form").with_source(error))
+        }
+    }
+}
+
+/// Takes the fuel for reading or writing `text`.
+fn pay_for(state: &State, text: &str) -> Result<(), Error> {
+    state.consume_fuel((text.len() / BYTES_PER_FUEL) as u64)
 }
 
 /// `to_json`: the value as JSON on one line. JSON is YAML, so it fits wherever a YAML value may stand.
-fn to_json(value: &Value) -> Result<String, Error> {
-    Ok(json_of(value)?.to_string())
+fn to_json(state: &State, value: &Value) -> Result<String, Error> {
+    let text = json_of(state, value)?.to_string();
+    pay_for(state, &text)?;
+    Ok(text)
 }
 
 /// `to_yaml`: the value as YAML text; with `indent=N` as a block below a key: each line on its own,
@@ -42,12 +82,13 @@ fn to_json(value: &Value) -> Result<String, Error> {
 fn to_yaml(state: &State, value: &Value, options: Kwargs) -> Result<String, Error> {
     let indent: Option<usize> = options.get("indent")?;
     options.assert_all_used()?;
-    let text = yaml::to_yaml(&json_of(value)?);
+    let text = yaml::to_yaml(&json_of(state, value)?);
+    pay_for(state, &text)?;
     let text = text.trim_end_matches('\n');
     let Some(indent) = indent else { return Ok(text.to_owned()) };
     let indent = indent.min(MAX_INDENT);
     let lines = text.lines().count();
-    state.consume_fuel((lines * indent / 64) as u64)?;
+    state.consume_fuel((lines * indent / BYTES_PER_FUEL) as u64)?;
     let mut block = String::with_capacity(text.len() + lines * (indent + 1));
     for line in text.lines() {
         block.push('\n');
@@ -63,16 +104,20 @@ fn to_yaml(state: &State, value: &Value, options: Kwargs) -> Result<String, Erro
 const MAX_INDENT: usize = 100;
 
 /// `sha256`: the digest of a text, or of the canonical JSON of another value, as 64 hexadecimal digits.
-fn sha256(value: &Value) -> Result<String, Error> {
-    Ok(match value.as_str() {
-        Some(text) => Digest::of(text).hex(),
-        None => Digest::of_json(&json_of(value)?).hex(),
-    })
+fn sha256(state: &State, value: &Value) -> Result<String, Error> {
+    match value.as_str() {
+        Some(text) => {
+            pay_for(state, text)?;
+            Ok(Digest::of(text).hex())
+        }
+        None => Ok(Digest::of_json(&json_of(state, value)?).hex()),
+    }
 }
 
 /// `b64encode`: the text in base64 (RFC 4648, padded), as the `data` of a Secret wants it.
-fn b64encode(text: &str) -> String {
-    base64(text.as_bytes())
+fn b64encode(state: &State, text: &str) -> Result<String, Error> {
+    pay_for(state, text)?;
+    Ok(base64(text.as_bytes()))
 }
 
 /// Returns `bytes` in base64 (RFC 4648, padded).

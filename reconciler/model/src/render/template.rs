@@ -149,7 +149,7 @@ fn write_value(
         // The engine's own words are Python's `True` and `False`.
         ValueKind::Bool => Ok(output.write_str(if value.is_true() { "true" } else { "false" })?),
         ValueKind::Map | ValueKind::Seq | ValueKind::Iterable => {
-            Ok(output.write_str(&filters::json_of(value)?.to_string())?)
+            Ok(output.write_str(&filters::json_of(state, value)?.to_string())?)
         }
         _ => escape_formatter(output, state, value),
     }

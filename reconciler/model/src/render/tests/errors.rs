@@ -122,6 +122,14 @@ fn loops_and_explosions_end() {
     ");
     let doubling = "{% set ns = namespace(s='xxxxxxxxxxxxxxxx') %}{% for i in range(64) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}";
     assert!(error(doubling, json!({})).contains("SW0303"));
+    for work in ["x | sha256", "x | to_json | length", "x | to_yaml | length", "x"] {
+        let over_and_over = format!(
+            "{{% set x = range(100000) | list %}}{{% for a in range(10000) %}}{{{{ {work} }}}}{{% endfor %}}"
+        );
+        assert!(error(&over_and_over, json!({})).contains("SW0303"), "{work}");
+    }
+    let within_itself = "{% set ns = namespace(l=[1]) %}{% for i in range(60) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ ns.l | sha256 }}";
+    assert!(error(within_itself, json!({})).contains("SW0303"));
     let recursive = "{% include 'templates/all.yaml.j2' %}";
     insta::assert_snapshot!(error(recursive, json!({})), @r"
     Error SW0303: template includes or calls itself without end
