@@ -302,7 +302,7 @@ fn declared<'a>(
         }
         let left_out = keep(group, flat, &mut declared);
         if let (Some(source), false) = (group.source, left_out.is_empty()) {
-            warnings.push(hooks_left_out(input, source, &left_out));
+            warnings.push(hooks_left_out(input, secrets, source, &left_out));
         }
     }
     Ok(declared)
@@ -335,10 +335,17 @@ fn title(body: &Value) -> String {
     format!("{} `{}`", text("/kind"), text("/metadata/name"))
 }
 
-fn hooks_left_out(input: &ComponentInput, source: &Source, hooks: &[String]) -> Diagnostic {
+fn hooks_left_out(
+    input: &ComponentInput,
+    secrets: &Secrets,
+    source: &Source,
+    hooks: &[String],
+) -> Diagnostic {
+    let hooks = hooks.join(", ");
     Diagnostic::warning(
         code::render::HOOKS_LEFT_OUT,
-        format!("source `{}`: helm hooks are left out: {}", source.name, hooks.join(", ")),
+        // No name of an object was looked at yet.
+        format!("source `{}`: helm hooks are left out: {}", source.name, secrets.take_out(&hooks)),
     )
     .component(&input.component.name)
     .help("`hooks: true` on the source makes hooks of installation and upgrade ordinary objects")

@@ -77,13 +77,17 @@ pub(super) fn object(
     document: &Document<'_>,
     mut body: Value,
 ) -> Result<DesiredObject, Diagnostics> {
-    check(&body).map_err(|error| Diagnostics::from(document.wrong(input, *error)))?;
+    // First: what else is wrong is told with the names.
     if secrets.in_names(&body) {
         let error = Diagnostic::error(
             code::render::SECRET_IN_NAME,
             "a secret value is part of an object's name or of a key in it, where it would be shown",
         );
         return Err(document.wrong(input, error).into());
+    }
+    if let Err(mut error) = check(&body) {
+        error.message = secrets.take_out(&error.message).into_owned();
+        return Err(document.wrong(input, *error).into());
     }
     tidy(&mut body);
     stamp(input, &mut body);

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::filters::base64;
 
-/// Shorter texts turn up by chance; a secret of three characters is none.
+/// Shorter texts turn up by chance; a secret of three bytes is none.
 const SHORTEST: usize = 4;
 /// A line of a longer secret (a key, say) counts by itself from this length on: templates indent lines.
 const SHORTEST_LINE: usize = 8;
@@ -141,16 +141,32 @@ fn each_leaf(value: &Value, visit: &mut impl FnMut(Cow<'_, str>)) {
 /// Adds a secret as it is, within JSON, in base64, and line by line.
 fn add_forms(secret: &str, forms: &mut BTreeSet<String>) {
     let text = secret.trim();
-    if text.chars().count() < SHORTEST {
+    if text.len() < SHORTEST {
         return;
     }
-    forms.insert(text.to_owned());
     let json = Value::from(text).to_string();
-    forms.insert(json.trim_matches('"').to_owned());
-    forms.insert(base64(secret.as_bytes()).trim_end_matches('=').to_owned());
-    forms.insert(base64(text.as_bytes()).trim_end_matches('=').to_owned());
+    let json = json.trim_matches('"');
+    for form in [text, json] {
+        forms.insert(form.to_owned());
+        forms.extend((0..3).flat_map(|before| in_base64(form.as_bytes(), before)));
+    }
+    for whole in [secret, text] {
+        forms.insert(base64(whole.as_bytes()).trim_end_matches('=').to_owned());
+    }
     let lines = text.lines().map(str::trim);
     forms.extend(lines.filter(|line| line.chars().count() >= SHORTEST_LINE).map(str::to_owned));
+}
+
+/// Returns what `secret` alone decides of the base64 of a text that has it after `before` further bytes
+/// (three bytes make four characters, so three cases are all), in both alphabets.
+fn in_base64(secret: &[u8], before: usize) -> [String; 2] {
+    let mut bytes = vec![0; before];
+    bytes.extend_from_slice(secret);
+    let text = base64(&bytes);
+    let (first, end) = ((before * 8).div_ceil(6), bytes.len() * 8 / 6);
+    let standard = text.get(first..end).unwrap_or_default().to_owned();
+    let url_safe = standard.replace('+', "-").replace('/', "_");
+    [standard, url_safe]
 }
 
 #[cfg(test)]
@@ -174,6 +190,22 @@ mod tests {
         }));
         let found: Vec<&str> = found.iter().map(String::as_str).collect();
         assert_eq!(found, ["/base64", "/json", "/list/0/a~1b", "/plain"]);
+    }
+
+    #[test]
+    fn a_secret_within_a_longer_text_is_found_in_its_base64() {
+        for secret in ["canary", "ca?>", "\u{ff}\u{fe}\u{fb}"] {
+            let secrets = secrets(&json!({ "p": secret }), "/p");
+            for before in ["", "a", "ab", "abc", "admin:"] {
+                for after in ["", "x", "xy", "\n"] {
+                    let text = base64(format!("{before}{secret}{after}").as_bytes());
+                    assert!(secrets.are_in(&text), "{before} {secret}");
+                    let url_safe = text.replace('+', "-").replace('/', "_");
+                    assert!(secrets.are_in(&url_safe), "{before} {secret}");
+                    assert!(!secrets.take_out(&text).contains(&*base64(secret.as_bytes())));
+                }
+            }
+        }
     }
 
     #[test]

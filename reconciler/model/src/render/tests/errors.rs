@@ -239,6 +239,24 @@ fn a_secret_as_a_name_is_refused() {
 }
 
 #[test]
+fn no_mistake_of_an_object_shows_a_secret_that_names_it() {
+    for template in [
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: 'canary/x', namespace: n}\n",
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: canary}\n",
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: 'canary%'}\n",
+        "apiVersion: v1\nkind: Namespace\nmetadata: {name: a, labels: {canary: true}}\n",
+        "apiVersion: v1\nkind: Namespace\nmetadata: {generateName: canary-, labels: {canary: 1}}\n",
+    ] {
+        let template = template.replace("canary", "{{ values.token }}");
+        let files = [("templates/all.yaml.j2", template.as_str())];
+        let mut input = input(&files, json!({ "token": "canary" }));
+        input.sensitive.insert("/token".into());
+        let error = shown(&component(&input, &[]).unwrap_err());
+        assert!(!error.contains("canary"), "{error}");
+    }
+}
+
+#[test]
 fn every_wrong_template_is_told_at_once() {
     let files = [("templates/a.yaml.j2", "{{ x }}"), ("templates/b.yaml.j2", "{{ y }}")];
     let error = component(&input(&files, json!({})), &[]).unwrap_err();

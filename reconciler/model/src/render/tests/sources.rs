@@ -206,3 +206,14 @@ fn plain_manifests_take_the_namespace_of_their_source() {
     assert_eq!(rendered.objects[0].object.id().to_string(), "ConfigMap sys/a");
     assert_eq!(rendered.objects[0].origin, "manifests up: x");
 }
+
+#[test]
+fn the_name_of_a_hook_that_is_left_out_shows_no_secret() {
+    let mut input =
+        chart_input(CHART, json!({ "enabled": true, "replicas": 2, "token": "canary" }));
+    input.sensitive.insert("/token".into());
+    let hook = "apiVersion: batch/v1\nkind: Job\nmetadata: {name: migrate-canary, annotations: {helm.sh/hook: pre-upgrade}}\n";
+    let rendered = component(&input, &[chart_output(hook)]).unwrap();
+    let shown = shown(&rendered.warnings);
+    assert!(shown.contains("`migrate-(secret)`") && !shown.contains("canary"), "{shown}");
+}
