@@ -25,6 +25,7 @@ mod inventory;
 mod kinds;
 mod lock;
 pub mod observe;
+mod scopes;
 
 pub use client::{Cluster, Connection, Deadlines, Requests};
 pub use error::Error;

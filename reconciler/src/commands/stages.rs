@@ -6,6 +6,7 @@ use sitewright_model::{
     desired::Desired,
     live::Live,
     plan::{self, Plan},
+    render,
 };
 
 use super::site::SiteArgument;
@@ -46,6 +47,8 @@ pub(super) fn planned(
 ) -> Result<Planned, Failure> {
     let desired = rendered(context, site)?;
     let cluster = context.connect()?;
+    let outside = context.wait(cluster.outside_namespaces(&render::open_kinds(&desired)))?;
+    let desired = render::in_served_scopes(desired, &outside)?;
     let (live, plan) = compared(context, &cluster, &desired, depth)?;
     Ok(Planned { desired, live, plan, cluster })
 }

@@ -212,7 +212,11 @@ fn release_patch(live: &LiveObject, manager: &str) -> Value {
 pub(super) async fn forget(scene: &Scene<'_>, part: Part<'_>) -> Result<Changed, Error> {
     let Some(resource) = scene.resource(part.change) else { return Ok(forgotten()) };
     let live = fresh(scene, &resource, &part).await?;
-    let is_ours = |live: &LiveObject| part.entry.and_then(|entry| entry.uid()) == Some(&live.uid);
+    // Under another name than the entry's it is another entry's.
+    let is_ours = |live: &LiveObject| {
+        live.object.id() == &part.change.id
+            && part.entry.and_then(|entry| entry.uid()) == Some(&live.uid)
+    };
     match live {
         Some(live) if is_ours(&live) && is_labelled(scene, &live) => Ok(Changed::failed(
             code::apply::NOT_THE_SAME,

@@ -64,6 +64,11 @@ impl<'a> Unwanted<'a> {
     }
 
     fn present(&self, live: &'a LiveObject) -> Draft<'a> {
+        if live.object.id() != self.id && self.is_wanted(live.object.id()) {
+            // An entry with a namespace of a kind that has none: another entry is right, or will be.
+            return self
+                .forget("it was recorded under a namespace that its kind does not have; it stays");
+        }
         let is_planned = self.entry.state == EntryState::Planned;
         match ownership::of(&self.frame.desired.site, Some(self.entry), live) {
             Ownership::Recorded => self.go(&live.uid, Some(live)),
@@ -83,6 +88,10 @@ impl<'a> Unwanted<'a> {
                 self.forget(&format!("the site {site} owns it now; it stays"))
             }
         }
+    }
+
+    fn is_wanted(&self, id: &ObjectId) -> bool {
+        self.frame.desired.objects().any(|(_, object)| object.object.id() == id)
     }
 
     fn forget(&self, because: &str) -> Draft<'a> {

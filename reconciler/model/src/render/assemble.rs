@@ -74,9 +74,11 @@ pub fn assemble(
     if mistakes.has_errors() {
         return Err(mistakes);
     }
-    let digest = digest(&parts, &desired);
     let SiteParts { site, revision, policy, tombstones } = parts;
-    Ok(Desired { site, revision, policy, tombstones, components: desired, digest })
+    let digest = Digest::of("");
+    let mut desired = Desired { site, revision, policy, tombstones, components: desired, digest };
+    desired.digest = self::digest(&desired);
+    Ok(desired)
 }
 
 /// Decides about the objects whose scope only the whole site tells.
@@ -107,12 +109,20 @@ fn close(
         }
     }
     if moved {
-        objects.sort_by(|a, b| a.object.id().cmp(b.object.id()));
+        sort(&mut objects);
     }
     objects
 }
 
-fn move_object(object: &DesiredObject, namespace: Option<&str>, scope: Scope) -> DesiredObject {
+pub(super) fn sort(objects: &mut [DesiredObject]) {
+    objects.sort_by(|a, b| a.object.id().cmp(b.object.id()));
+}
+
+pub(super) fn move_object(
+    object: &DesiredObject,
+    namespace: Option<&str>,
+    scope: Scope,
+) -> DesiredObject {
     let sensitive = object.object.sensitive().iter().cloned();
     let mut body = object.object.expose().clone();
     declare::set_namespace(&mut body, namespace, scope);
@@ -120,7 +130,7 @@ fn move_object(object: &DesiredObject, namespace: Option<&str>, scope: Scope) ->
     declare::declared(moved.with_sensitive(sensitive), object.origin.as_str().into())
 }
 
-fn duplicates(components: &[DesiredComponent]) -> Diagnostics {
+pub(super) fn duplicates(components: &[DesiredComponent]) -> Diagnostics {
     type Place<'a> = (&'a ComponentName, &'a str);
     let mut seen: HashMap<&ObjectId, Place<'_>> = HashMap::new();
     let mut found: BTreeMap<&ObjectId, Vec<Place<'_>>> = BTreeMap::new();
@@ -154,9 +164,9 @@ fn duplicate(id: &ObjectId, places: &[(&ComponentName, &str)]) -> Diagnostic {
 
 /// Returns the digest over everything that the cluster should hold and every rule that judges changes.
 /// Origins are left out: a renamed template that writes the same objects is the same desire.
-fn digest(parts: &SiteParts, components: &[DesiredComponent]) -> Digest {
-    let mut all: Vec<Vec<u8>> =
-        vec![parts.site.as_str().into(), json(&parts.policy), json(&parts.tombstones)];
+pub(super) fn digest(desired: &Desired) -> Digest {
+    let Desired { site, policy, tombstones, components, .. } = desired;
+    let mut all: Vec<Vec<u8>> = vec![site.as_str().into(), json(policy), json(tombstones)];
     for component in components {
         all.push(rules(component));
         for object in &component.objects {

@@ -7,6 +7,7 @@
 //! In order: [`capability::dependencies`] for the site; for each component [`sources`], which says what is
 //! to be fetched and with which values helm is to be called, and [`component`], which takes what came of
 //! it; then [`assemble`] for the site. Components do not know each other, so they render in parallel.
+//! Before a plan, [`in_served_scopes`] tells what only the cluster knows of the kinds in it.
 
 mod assemble;
 pub mod capability;
@@ -22,6 +23,7 @@ mod output;
 mod scope;
 mod secret;
 mod selector;
+mod served;
 mod template;
 
 pub use assemble::{SiteParts, assemble, without_objects};
@@ -30,6 +32,7 @@ pub use input::{
     Artifact, BlueprintFolder, ComponentInput, SourceOutput, SourceRequest, SourceText,
 };
 pub use output::{Open, Rendered, RenderedComponent, Scope};
+pub use served::{in_served_scopes, open_kinds};
 
 #[cfg(test)]
 mod tests;

@@ -98,7 +98,9 @@ pub fn permits(
     if !gates.is_empty() {
         return Err(Box::new(NotPermitted::Held { id: id.clone(), gates }));
     }
-    if *uid != live.uid || live.object.id() != id {
+    let read = live.object.id();
+    // The UID is the proof. The namespace may be one that was recorded and that the kind does not have.
+    if *uid != live.uid || (&read.kind, &read.name) != (&id.kind, &id.name) {
         let (planned, live) = (uid.clone(), live.uid.clone());
         return Err(Box::new(NotPermitted::OtherUid { id: id.clone(), planned, live }));
     }

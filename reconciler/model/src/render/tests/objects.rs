@@ -1,4 +1,5 @@
 use super::*;
+use crate::{desired::Desired, object::GroupKind};
 
 #[test]
 fn templates_see_values_site_component_blueprint_and_capabilities() {
@@ -134,7 +135,7 @@ fn the_same_input_gives_the_same_bytes() {
     assert!(first.objects.is_sorted_by(|a, b| a.object.id() < b.object.id()));
 }
 
-fn site_of(components: Vec<(&str, RenderedComponent)>) -> Result<crate::desired::Desired, String> {
+fn site_of(components: Vec<(&str, RenderedComponent)>) -> Result<Desired, String> {
     let blueprint = input(&[], json!({})).blueprint;
     let parts = SiteParts {
         site: "lab".parse().unwrap(),
@@ -190,6 +191,46 @@ fn a_renamed_template_is_the_same_desire_and_a_changed_object_another() {
     assert_ne!(first, render("templates/a.yaml", "w"));
 }
 
+/// A component whose source has a namespace and brings an object of the custom kind `Foo`.
+fn foo_in(namespace: &str) -> RenderedComponent {
+    let blueprint = "sources: [{name: up, namespace: NS, manifests: {path: up.yaml}}]\n";
+    let blueprint = blueprint.replace("NS", namespace);
+    let text = "{apiVersion: x.dev/v1, kind: Foo, metadata: {name: a}}\n";
+    let files = Files {
+        label: "up".into(),
+        entries: BTreeMap::from([("up.yaml".to_owned(), Arc::from(text.as_bytes()))]),
+    };
+    let output = SourceOutput { name: "up".parse().unwrap(), text: SourceText::Manifests(files) };
+    let files = [("blueprint.yaml", blueprint.as_str()), ("templates/x.md", "")];
+    component(&input(&files, json!({})), &[output]).unwrap()
+}
+
+fn foo() -> BTreeSet<GroupKind> {
+    BTreeSet::from([GroupKind::new("x.dev", "Foo")])
+}
+
+#[test]
+fn a_kind_that_only_the_cluster_knows_finds_its_scope_there() {
+    let site = || site_of(vec![("user", foo_in("sys"))]).unwrap();
+    let id = |desired: &Desired| desired.objects().next().unwrap().1.object.id().to_string();
+    assert_eq!(open_kinds(&site()), foo());
+    let as_it_is = in_served_scopes(site(), &BTreeSet::new()).unwrap();
+    assert_eq!((id(&as_it_is), as_it_is.digest), ("Foo.x.dev sys/a".to_owned(), site().digest));
+    let moved = in_served_scopes(site(), &foo()).unwrap();
+    assert_eq!(id(&moved), "Foo.x.dev a");
+    assert_ne!(moved.digest, site().digest);
+    let (_, object) = moved.objects().next().unwrap();
+    assert_eq!(object.digest, object.object.digest());
+    assert_eq!(open_kinds(&moved), BTreeSet::new());
+}
+
+#[test]
+fn a_cluster_scoped_object_is_declared_once_whatever_namespaces_its_sources_have() {
+    let site = site_of(vec![("one", foo_in("x")), ("two", foo_in("z"))]).unwrap();
+    let error = shown(&in_served_scopes(site, &foo()).unwrap_err());
+    assert!(error.contains("Foo.x.dev a is declared 2 times"), "{error}");
+}
+
 #[test]
 fn a_custom_kind_that_another_component_defines_finds_its_scope() {
     let crd = |scope: &str| {
@@ -198,21 +239,7 @@ fn a_custom_kind_that_another_component_defines_finds_its_scope() {
         );
         render_one(&text, json!({})).unwrap()
     };
-    let user = || {
-        let blueprint = "sources: [{name: up, namespace: sys, manifests: {path: up.yaml}}]\n";
-        let text = "{apiVersion: x.dev/v1, kind: Foo, metadata: {name: a}}\n";
-        let files = Files {
-            label: "up".into(),
-            entries: BTreeMap::from([("up.yaml".to_owned(), Arc::from(text.as_bytes()))]),
-        };
-        let output =
-            SourceOutput { name: "up".parse().unwrap(), text: SourceText::Manifests(files) };
-        component(
-            &input(&[("blueprint.yaml", blueprint), ("templates/x.md", "")], json!({})),
-            &[output],
-        )
-        .unwrap()
-    };
+    let user = || foo_in("sys");
     let id = |components| {
         let desired = site_of(components).unwrap();
         let object = desired.objects().find(|(_, object)| object.object.id().kind.kind == "Foo");
