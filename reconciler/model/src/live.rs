@@ -69,6 +69,8 @@ pub enum Observation {
     Settled,
     /// It is there.
     Present(Box<LiveObject>),
+    /// It could not be looked at, so that it must be taken neither for there nor for gone: why.
+    Unseen(String),
 }
 
 /// An object that is there.

@@ -75,7 +75,8 @@ impl<'a> Scene<'a> {
         for (component, change) in plan.changes() {
             let live_object = match live.objects.get(&change.id) {
                 Some(Observation::Present(live)) => Some(&**live),
-                Some(Observation::Absent(_) | Observation::Settled) | None => None,
+                Some(Observation::Absent(_) | Observation::Settled | Observation::Unseen(_))
+                | None => None,
             };
             let part = Part {
                 change,

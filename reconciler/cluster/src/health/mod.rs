@@ -111,6 +111,7 @@ impl Survey<'_> {
             Some(Observation::Settled) => {
                 none(Health::Unknown { why: "it was not found again".into() })
             }
+            Some(Observation::Unseen(why)) => none(Health::Unknown { why: why.clone() }),
             None => none(Health::Unknown { why: "it was not looked at".into() }),
         }
     }

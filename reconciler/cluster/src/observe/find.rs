@@ -100,11 +100,9 @@ impl<'a> Observer<'a> {
         if is_absent || (resource.namespaced && id.namespace.is_none()) {
             return Ok((id, Found::Absent));
         }
-        let is_desired = self.wanted.get(id).is_some_and(|wanted| wanted.desired.is_some());
         let live = match self.get(resource, id).await {
-            // what is only owned must not be taken for gone
-            Err(error @ Error::Forbidden { .. }) if is_desired => {
-                return Ok((id, Found::Forbidden(error.to_string())));
+            Err(error @ Error::Forbidden { .. }) => {
+                return Ok((id, Found::Unseen(error.to_string())));
             }
             other => other?,
         };

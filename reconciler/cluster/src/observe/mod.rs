@@ -92,8 +92,8 @@ enum Found {
     Settled,
     Present(Box<LiveObject>),
     Absent,
-    /// It is desired, and these credentials may not look at it.
-    Forbidden(String),
+    /// It cannot be told whether it is there: why.
+    Unseen(String),
 }
 
 impl Wanted<'_> {
@@ -178,9 +178,7 @@ impl<'a> Observer<'a> {
             (Found::Settled, _) => Observation::Settled,
             (Found::Absent, None) => Observation::Absent(Judgement::NotAsked),
             (Found::Present(live), None) => Observation::Present(live),
-            (Found::Forbidden(why), _) => {
-                Observation::Absent(Judgement::Refused(Refusal::Forbidden(why)))
-            }
+            (Found::Unseen(why), _) => Observation::Unseen(why),
             (Found::Present(live), Some(subject)) => self.present(subject, live).await?,
             (Found::Absent, Some(subject)) => self.absent(subject, absent_namespaces).await?,
         };
@@ -253,7 +251,7 @@ impl<'a> Observer<'a> {
                 match slot {
                     Observation::Absent(judgement) => *judgement = by_schema,
                     Observation::Present(live) => live.judgement = by_schema,
-                    Observation::Settled => {}
+                    Observation::Settled | Observation::Unseen(_) => {}
                 }
             }
         }
@@ -322,7 +320,7 @@ fn judgement_of(observation: &Observation) -> &Judgement {
     match observation {
         Observation::Absent(judgement) => judgement,
         Observation::Present(live) => &live.judgement,
-        Observation::Settled => &Judgement::NotAsked,
+        Observation::Settled | Observation::Unseen(_) => &Judgement::NotAsked,
     }
 }
 

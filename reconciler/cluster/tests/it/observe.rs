@@ -18,6 +18,7 @@ fn judgement<'l>(live: &'l Live, id: &ObjectId) -> &'l Judgement {
         Observation::Absent(judgement) => judgement,
         Observation::Present(live) => &live.judgement,
         Observation::Settled => panic!("{id} is settled"),
+        Observation::Unseen(why) => panic!("{id} was not seen: {why}"),
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     format::{blueprint::HazardRule, site::Allows},
     inventory::{Entry, EntryState},
-    live::{Judgement, LiveObject, Observation, Refusal},
+    live::{LiveObject, Observation},
     object::{ObjectId, Uid},
 };
 
@@ -27,9 +27,7 @@ impl<'a> Unwanted<'a> {
     pub(super) fn decide(&self) -> Draft<'a> {
         match self.frame.live.objects.get(self.id) {
             None => self.unknown("the cluster was not asked about it"),
-            Some(Observation::Absent(Judgement::Refused(Refusal::Unavailable(why)))) => {
-                self.unknown(why)
-            }
+            Some(Observation::Unseen(why)) => self.unknown(why),
             Some(Observation::Absent(_)) => self.draft(Action::Forget, None),
             Some(Observation::Settled) => match self.entry.uid() {
                 Some(uid) => self.go(uid, None),

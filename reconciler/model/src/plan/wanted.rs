@@ -48,6 +48,7 @@ impl<'a> Wanted<'a> {
         let mut draft = match self.frame.live.objects.get(self.desired.object.id()) {
             None => self.unknown("the cluster was not asked about it"),
             Some(Observation::Settled) => self.draft(Action::None, Judged::Digest),
+            Some(Observation::Unseen(why)) => self.unknown(why),
             Some(Observation::Absent(judgement)) => self.absent(judgement),
             Some(Observation::Present(live)) => self.present(live),
         };

@@ -139,7 +139,9 @@ impl<'a> Site<'a> {
             .collect();
         let live_body = |id: &ObjectId| match live.objects.get(id) {
             Some(Observation::Present(live)) => Some(live.object.expose()),
-            Some(Observation::Absent(_) | Observation::Settled) | None => None,
+            Some(Observation::Absent(_) | Observation::Settled | Observation::Unseen(_)) | None => {
+                None
+            }
         };
         let subjects: Vec<Subject<'a>> = plan
             .changes()
