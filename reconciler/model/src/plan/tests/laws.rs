@@ -1,14 +1,16 @@
 //! What holds of every plan, whatever the site and the cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::world::{World, config_map, object};
+use super::world::{Row, World, config_map, object, owned};
 use crate::{
     inventory::EntryState,
-    object::Uid,
+    live::{Cause, Judgement, Refusal},
+    managed::field_manager,
+    object::{Object, ObjectId, Uid},
     plan::{Action, Consent, Plan, plan},
 };
 
@@ -19,8 +21,14 @@ enum Event {
     Put(usize, BTreeMap<u8, u8>),
     /// The component leaves the site.
     Remove(usize),
+    /// The component may take over what is there, or not.
+    Adopt(usize, bool),
     /// Somebody edits, deletes, or makes the object anew.
     Edit(u8, u8),
+    /// A controller takes a field that we set.
+    Seize(u8, u8),
+    /// The server refuses the object from now on, or no longer.
+    Refuse(u8, bool),
     Delete(u8),
     MakeAnew(u8),
     /// A crash loses the record of a write.
@@ -35,7 +43,10 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         4 => (0..3usize, objects).prop_map(|(component, objects)| Event::Put(component, objects)),
         1 => (0..3usize).prop_map(Event::Remove),
+        1 => (0..3usize, any::<bool>()).prop_map(|(component, yes)| Event::Adopt(component, yes)),
         2 => (0..8u8, 0..3u8).prop_map(|(name, value)| Event::Edit(name, value)),
+        1 => (0..8u8, 0..3u8).prop_map(|(name, value)| Event::Seize(name, value)),
+        1 => (0..8u8, any::<bool>()).prop_map(|(name, yes)| Event::Refuse(name, yes)),
         1 => (0..8u8).prop_map(Event::Delete),
         1 => (0..8u8).prop_map(Event::MakeAnew),
         1 => (0..8u8).prop_map(Event::Crash),
@@ -48,7 +59,9 @@ const COMPONENTS: [&str; 3] = ["one", "two", "three"];
 
 fn body(name: u8, value: u8) -> Value {
     let name_text = format!("o{name}");
-    let spec = json!({ "value": value, format!("k{value}"): true });
+    // Odd objects have a field that cannot change.
+    let fixed = if name % 2 == 1 { value / 2 } else { 0 };
+    let spec = json!({ "value": value, format!("k{value}"): true, "fixed": fixed });
     match name {
         0..6 => config_map(&name_text, spec),
         6 => object("batch/v1", "Job", "n", &name_text, spec),
@@ -58,6 +71,8 @@ fn body(name: u8, value: u8) -> Value {
 
 fn run(events: &[Event]) -> World {
     let mut world = World::new();
+    world.controllers = vec!["operator"];
+    world.immutable = vec!["fixed"];
     for event in events {
         step(&mut world, event);
     }
@@ -82,6 +97,30 @@ fn step(world: &mut World, event: &Event) {
         }
         Event::Remove(component) => {
             world.remove(COMPONENTS[*component]);
+        }
+        Event::Adopt(component, yes) => {
+            let name = COMPONENTS[*component];
+            if let Some(found) = world.components.iter_mut().find(|c| c.name.as_str() == name) {
+                found.policy.adopt = *yes;
+            }
+        }
+        Event::Seize(name, value) => {
+            if let Some(id) = known(world, *name) {
+                world.edit(&id, "operator", "value", (*value).into());
+            }
+        }
+        Event::Refuse(name, yes) => {
+            let id = Object::new(body(*name, 0)).unwrap().id().clone();
+            world.judgements.remove(&id);
+            if *yes {
+                let cause = Cause {
+                    field: "spec".into(),
+                    reason: "FieldValueInvalid".into(),
+                    message: "no".into(),
+                };
+                let refused = Judgement::Refused(Refusal::Invalid(vec![cause]));
+                world.judgements.insert(id, refused);
+            }
         }
         Event::Edit(name, value) => {
             if let Some(id) = known(world, *name) {
@@ -121,8 +160,91 @@ fn actions(plan: &Plan) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// Returns whether the live object is the desired one: all that is desired is there, and nothing else is ours.
+fn is_as_desired(world: &World, row: &Row, desired: &Value) -> bool {
+    let ours = field_manager(&world.site);
+    let entries = row.managers.iter().filter(|entry| entry.manager == ours);
+    let mine: BTreeSet<String> = entries.flat_map(owned).collect();
+    let wanted: BTreeSet<String> =
+        desired["spec"].as_object().unwrap().keys().map(ToOwned::to_owned).collect();
+    mine.is_subset(&wanted)
+        && wanted.iter().all(|key| row.body["spec"][key] == desired["spec"][key])
+        && row.body["metadata"]["labels"] == desired["metadata"]["labels"]
+}
+
+/// Holds an applied plan to its word, object by object.
+fn check_applied(before: &World, plan: &Plan, after: &World) -> Result<(), TestCaseError> {
+    let desired = after.desired();
+    let wanted = desired.by_id();
+    let planned: BTreeSet<&ObjectId> = plan.changes().map(|(_, change)| &change.id).collect();
+    let known: BTreeSet<&ObjectId> =
+        wanted.keys().copied().chain(before.inventory.entries.keys()).collect();
+    prop_assert_eq!(planned, known);
+    for (_, change) in plan.changes() {
+        let body = |world: &World| world.cluster.get(&change.id).map(|row| row.body.clone());
+        let row = after.cluster.get(&change.id);
+        let is_held = change.held_by(Consent::Given).next().is_some();
+        match (wanted.get(&change.id), &change.action) {
+            _ if is_held => prop_assert_eq!(body(before), body(after), "{:?}", change),
+            (Some((_, object)), _) => {
+                let desired = object.object.expose();
+                let there = row.is_some_and(|row| is_as_desired(after, row, desired));
+                prop_assert!(there, "{:?} {:?}", change, row.map(|row| &row.body));
+            }
+            (None, Action::Delete { .. }) => prop_assert!(row.is_none(), "{change:?}"),
+            (None, Action::Release { uid }) => {
+                prop_assert_eq!(row.map(|row| &row.uid), Some(uid));
+            }
+            (None, Action::Forget) => prop_assert_eq!(body(before), body(after)),
+            (None, action) => prop_assert!(false, "{action:?} of what is not wanted"),
+        }
+    }
+    Ok(())
+}
+
+/// What a site does by itself, of objects that nothing is special about.
+fn quiet_event() -> impl Strategy<Value = Event> {
+    let objects = prop::collection::btree_map(0..6u8, 0..2u8, 1..6);
+    prop_oneof![
+        3 => (0..3usize, objects).prop_map(|(component, objects)| Event::Put(component, objects)),
+        1 => (0..6u8, 0..2u8).prop_map(|(name, value)| Event::Edit(name, value)),
+        1 => (0..6u8).prop_map(Event::Delete),
+        2 => Just(Event::Apply),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// After an apply the cluster is what the site says; what is held is as it was.
+    #[test]
+    fn an_applied_plan_makes_the_cluster_what_the_site_says(
+        events in prop::collection::vec(event(), 0..24)
+    ) {
+        let mut world = run(&events);
+        let before = world.clone();
+        let plan = world.plan();
+        world.apply(&plan, Consent::Given);
+        check_applied(&before, &plan, &world)?;
+    }
+
+    /// Where nothing is in the way nothing is held, and one apply is enough.
+    #[test]
+    fn a_site_that_nothing_stands_in_the_way_of_converges(
+        events in prop::collection::vec(quiet_event(), 0..24)
+    ) {
+        let mut world = run(&events);
+        prop_assume!(world.desired().objects().next().is_some());
+        let before = world.clone();
+        let plan = world.plan();
+        for (_, change) in plan.changes() {
+            prop_assert!(change.gates.is_empty(), "{change:?}");
+        }
+        world.apply(&plan, Consent::None);
+        check_applied(&before, &plan, &world)?;
+        let left = world.plan();
+        prop_assert!(left.changes().all(|(_, change)| change.action == Action::None), "{left:?}");
+    }
 
     /// After an apply, what is left is held: a second apply does nothing.
     #[test]
@@ -198,7 +320,9 @@ proptest! {
     /// What changes by itself does not change the digest.
     #[test]
     fn the_digest_ignores_what_binds_nothing(events in prop::collection::vec(event(), 0..24)) {
-        let world = run(&events);
+        let mut world = run(&events);
+        // Of what changed the server is asked anew, and what it then refuses is another plan.
+        world.judgements.clear();
         let digest = world.plan().digest;
         let mut later = world.clone();
         for row in later.cluster.values_mut() {

@@ -10,7 +10,10 @@ use crate::{
     digest::Digest,
     format::site::{ComponentPolicy, SitePolicy, Tombstone},
     inventory::{Entry, EntryState, Inventory},
-    live::{ClusterFacts, Evidence, Judgement, Live, LiveObject, Observation, settled_digest},
+    live::{
+        Cause, ClusterFacts, Evidence, FieldConflict, Judgement, Live, LiveObject, Observation,
+        Refusal, settled_digest,
+    },
     managed::{ManagerEntry, field_manager},
     name::SiteName,
     object::{COMPONENT_LABEL, Object, ObjectId, SITE_LABEL, Uid},
@@ -30,6 +33,10 @@ pub(crate) struct World {
     pub(crate) evidence: Evidence,
     /// What the judge says instead of accepting, by object.
     pub(crate) judgements: BTreeMap<ObjectId, Judgement>,
+    /// Managers whose fields of another value are a conflict.
+    pub(crate) controllers: Vec<&'static str>,
+    /// Keys of `spec` that cannot change.
+    pub(crate) immutable: Vec<&'static str>,
     clock: u64,
 }
 
@@ -94,6 +101,8 @@ impl World {
             cluster: BTreeMap::new(),
             evidence: Evidence::default(),
             judgements: BTreeMap::new(),
+            controllers: vec![],
+            immutable: vec![],
             clock: 0,
         }
     }
@@ -250,10 +259,42 @@ impl World {
         row: Option<&Row>,
     ) -> Judgement {
         let Some(desired) = desired else { return Judgement::NotAsked };
-        self.judgements.get(id).cloned().unwrap_or_else(|| {
+        let said = self.judgements.get(id).cloned();
+        said.or_else(|| row.and_then(|row| self.refusal(desired, row))).unwrap_or_else(|| {
             let (body, _) = self.merged(desired, row);
             Judgement::Accepted(Box::new(Object::new(body).unwrap()))
         })
+    }
+
+    /// What a server has against changing `row`: fields of controllers, then fields that cannot change.
+    fn refusal(&self, desired: &DesiredObject, row: &Row) -> Option<Judgement> {
+        let wanted = desired.object.expose()["spec"].as_object().unwrap();
+        let differs = |key: &str| {
+            wanted.get(key).is_some_and(|wanted| row.body["spec"].get(key) != Some(wanted))
+        };
+        let is_controller =
+            |entry: &&ManagerEntry| self.controllers.contains(&entry.manager.as_str());
+        let conflicts: Vec<FieldConflict> = row
+            .managers
+            .iter()
+            .filter(is_controller)
+            .flat_map(|entry| owned(entry).into_iter().map(|key| (entry.manager.clone(), key)))
+            .filter(|(_, key)| differs(key))
+            .map(|(manager, key)| FieldConflict { manager, field: format!(".spec.{key}") })
+            .collect();
+        if !conflicts.is_empty() {
+            return Some(Judgement::Refused(Refusal::Conflict(conflicts)));
+        }
+        let fixed = self.immutable.iter().filter(|key| differs(key));
+        let causes: Vec<Cause> = fixed
+            .map(|key| Cause {
+                field: format!("spec.{key}"),
+                reason: "FieldValueInvalid".into(),
+                message: "field is immutable".into(),
+            })
+            .collect();
+        let refusal = Refusal::Immutable { causes: causes.clone(), replacement: Ok(()) };
+        (!causes.is_empty()).then_some(Judgement::Refused(refusal))
     }
 
     /// Server-side apply on a flat `spec`: what we own and no longer want goes, what we want is ours.
@@ -383,7 +424,7 @@ fn entry(manager: &str, operation: &str, keys: &[String]) -> ManagerEntry {
     }
 }
 
-fn owned(entry: &ManagerEntry) -> Vec<String> {
+pub(crate) fn owned(entry: &ManagerEntry) -> Vec<String> {
     let spec = entry.fields["f:spec"].as_object().into_iter().flatten();
     spec.map(|(key, _)| key.trim_start_matches("f:").to_owned()).collect()
 }
