@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use sitewright_model::{
-    inventory::{Entry, EntryState},
+    inventory::{Entry, EntryState, Said},
     object::ObjectId,
     plan::Action,
 };
@@ -56,11 +56,13 @@ pub(super) async fn write_ahead(
             );
             let (component, desired) =
                 part.desired.filter(|_| brings && !part.is_held(scene.consent))?;
+            let before = part.entry.and_then(|entry| entry.said.as_ref());
             let entry = Entry {
                 api_version: desired.object.api_version().to_owned(),
                 component: component.name.clone(),
                 adopted: is_adopted(scene, part),
                 unproven: true,
+                said: Some(Said::after(before, component, &desired.object)),
                 state: EntryState::Planned,
             };
             Some((part.change.id.clone(), entry))

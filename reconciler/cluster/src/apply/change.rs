@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 use sitewright_model::{
     code::{self, Code},
-    inventory::{Entry, EntryState},
+    inventory::{Entry, EntryState, Said},
     live::{LiveObject, Refusal},
     managed::{LiveFields, Resolution, field_manager, prepare, resolve},
     object::{ObjectId, SITE_LABEL},
@@ -81,6 +81,7 @@ pub(super) async fn change(scene: &Scene<'_>, part: Part<'_>) -> Result<Changed,
         (Action::Release { .. }, _) => remove::release(scene, part).await,
         (Action::Forget, _) => remove::forget(scene, part).await,
         (Action::Replace { .. }, Some(subject)) => replace::replace(scene, part, subject).await,
+        (Action::Record, Some(subject)) if part.live.is_none() => Ok(said_anew(subject)),
         (action, Some(subject)) => {
             let outcome = match action {
                 Action::Create => ObjectOutcome::Created,
@@ -97,6 +98,18 @@ pub(super) async fn change(scene: &Scene<'_>, part: Part<'_>) -> Result<Changed,
             None,
         )),
     }
+}
+
+/// It is as it was recorded, and what is said of it is new: the inventory is told, and nothing is sent.
+fn said_anew(subject: Subject<'_>) -> Changed {
+    let entry = subject.entry.map(|entry| Entry { said: said(subject), ..entry.clone() });
+    let note = entry.map_or(Note::Nothing, Note::Entry);
+    Changed { note, ..Changed::only(ObjectOutcome::Recorded) }
+}
+
+fn said(subject: Subject<'_>) -> Option<Said> {
+    let before = subject.entry.and_then(|entry| entry.said.as_ref());
+    Some(Said::after(before, subject.component, &subject.desired.object))
 }
 
 /// Server-side apply of one object, with what has to come before and what may have to be waited for.
@@ -184,13 +197,14 @@ impl<'a> Apply<'_, 'a> {
 
     /// Reads what the server made of it.
     fn applied(&self, answer: &Answer) -> Result<Changed, Error> {
-        let sensitive = self.subject.desired.object.sensitive();
+        let object = self.subject.object();
+        let sensitive = object.sensitive();
         let live = body::read(answer.json()?, sensitive).ok_or_else(|| Error::BadAnswer {
             verb: Verb::Apply.text().into(),
             resource: self.id().to_string(),
             why: "it is no object".into(),
         })?;
-        let shy = refusal::holds_secrets(&self.subject.desired.object);
+        let shy = refusal::holds_secrets(&object);
         let warnings = if shy { Vec::new() } else { answer.warnings.clone() };
         let is_new = matches!(self.outcome, ObjectOutcome::Created | ObjectOutcome::Replaced);
         if is_new && answer.code == 200 && answer.attempts == 1 {
@@ -221,6 +235,7 @@ impl<'a> Apply<'_, 'a> {
             adopted: self.outcome != ObjectOutcome::Replaced && is_adopted(self.scene, &self.part),
             unproven: self.outcome != ObjectOutcome::Recorded
                 || self.subject.entry.is_none_or(|entry| entry.unproven),
+            said: said(self.subject),
             state: EntryState::Applied {
                 uid: live.uid.clone(),
                 rendered: self.subject.desired.digest,
@@ -236,7 +251,7 @@ impl<'a> Apply<'_, 'a> {
         forced: bool,
     ) -> Result<Next, Error> {
         stop_if_broken(&failure)?;
-        let object = &self.subject.desired.object;
+        let object = &self.subject.object();
         let rules = self.scene.judge.rules(self.subject.component);
         let live = live.map(|live| live.object.expose());
         Ok(match refusal::meaning(&failure, object, live) {

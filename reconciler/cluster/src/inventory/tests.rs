@@ -3,7 +3,7 @@ use std::num::NonZeroUsize;
 use super::*;
 use sitewright_model::{
     digest::Digest,
-    inventory::EntryState,
+    inventory::{EntryState, Said},
     object::{GroupKind, Uid},
 };
 
@@ -20,6 +20,7 @@ fn entry(number: usize) -> Entry {
         component: "settings".parse().unwrap(),
         adopted: false,
         unproven: false,
+        said: Some(Said::default()),
         state: EntryState::Applied {
             uid: Uid(format!("{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..28])),
             rendered: digest("rendered"),

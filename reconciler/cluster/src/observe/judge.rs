@@ -59,6 +59,16 @@ pub(crate) struct Subject<'a> {
     pub(crate) entry: Option<&'a Entry>,
 }
 
+impl Subject<'_> {
+    /// Returns the desired object. What was secret in it when it was last applied is marked too: an answer
+    /// of the server may quote the live object.
+    pub(crate) fn object(&self) -> Object {
+        let said = self.entry.and_then(|entry| entry.said.as_ref());
+        let secret = said.into_iter().flat_map(|said| &said.secret);
+        self.desired.object.clone().with_sensitive(secret.cloned())
+    }
+}
+
 /// What came of an attempt to judge the creation of an object.
 pub(super) enum OfCreation {
     /// The verdict.
@@ -183,7 +193,7 @@ impl<'a> Judge<'a> {
         resource: &Resource,
         live: &LiveObject,
     ) -> Result<Judgement, Error> {
-        let object = &subject.desired.object;
+        let object = &subject.object();
         let rules = self.rules(subject.component);
         let fields = LiveFields { body: live.object.expose(), managers: &live.managers };
         let mut prepared = prepare(subject.desired, &rules, subject.entry, Some(fields));

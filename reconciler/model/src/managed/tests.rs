@@ -73,6 +73,7 @@ fn entry() -> Entry {
         component: "web".parse().unwrap(),
         adopted: false,
         unproven: true,
+        said: None,
         state: EntryState::Planned,
     }
 }

@@ -21,6 +21,7 @@ use crate::{
         blueprint::{Hazard, HazardRule},
         site::{Allows, ApproveFrom},
     },
+    inventory::DeletionHazard,
     live::{Live, LiveObject},
     name::ComponentName,
     object::{ObjectId, Uid},
@@ -74,6 +75,8 @@ pub(super) struct Draft<'a> {
     pub(super) origin: Option<String>,
     pub(super) live: Option<&'a LiveObject>,
     pub(super) rules: &'a [HazardRule],
+    /// What its deletion does, as recorded when it was last applied.
+    pub(super) deletion: Option<&'a DeletionHazard>,
 }
 
 /// A draft with its component and its danger.
@@ -163,7 +166,7 @@ impl<'a> Frame<'a> {
         let rules: BTreeMap<&ComponentName, &[HazardRule]> =
             self.desired.components.iter().map(|c| (&c.name, c.hazards.as_slice())).collect();
         for (id, entry) in entries.iter().filter(|(id, _)| !wanted.contains(id)) {
-            let rules = rules.get(&entry.component).copied().unwrap_or_default();
+            let rules = rules.get(&entry.component).copied();
             let draft = Unwanted { frame: self, id, entry, rules }.decide();
             all.push(Weighed { component: &entry.component, draft, danger: Danger::default() });
         }
@@ -180,6 +183,7 @@ impl<'a> Frame<'a> {
                 differences: &weighed.draft.differences,
                 live: weighed.draft.live.map(|live| live.object.expose()),
                 rules: weighed.draft.rules,
+                deletion: weighed.draft.deletion,
             });
         }
         let nothing = Company::default();

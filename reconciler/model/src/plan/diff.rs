@@ -109,6 +109,13 @@ impl Secrecy {
         Self { roots: pointers.into_iter().map(|pointer| tokens(pointer).collect()).collect() }
     }
 
+    /// Adds further pointers.
+    #[must_use]
+    pub fn and<'p>(mut self, pointers: impl IntoIterator<Item = &'p String>) -> Self {
+        self.roots.extend(pointers.into_iter().map(|pointer| tokens(pointer).collect()));
+        self
+    }
+
     /// Returns whether the value at `pointer`, or a part of it, or what holds it, is secret.
     pub fn covers(&self, pointer: &str) -> bool {
         let pointer: Vec<String> = tokens(pointer).collect();

@@ -9,6 +9,7 @@ use super::{Action, diff::Difference};
 use crate::{
     field::FieldPath,
     format::blueprint::{Hazard, HazardOn, HazardRule},
+    inventory::DeletionHazard,
     object::{GroupKind, ObjectId, Shown},
 };
 
@@ -29,6 +30,8 @@ pub(crate) struct Deed<'a> {
     pub(crate) live: Option<&'a Value>,
     /// The rules of the component's blueprint; empty where the component is gone.
     pub(crate) rules: &'a [HazardRule],
+    /// What its deletion does, as recorded when it was last applied: by rules that may be gone by now.
+    pub(crate) deletion: Option<&'a DeletionHazard>,
 }
 
 /// What of an object's life a change touches.
@@ -75,6 +78,9 @@ pub(crate) fn of(deed: &Deed<'_>) -> Danger {
 // === rules of blueprints ===
 
 fn by_rules(deed: &Deed<'_>, phase: Phase, danger: &mut Danger) {
+    if let Some(recorded) = deed.deletion.filter(|_| phase == Phase::Delete) {
+        danger.raise(recorded.is, recorded.because.clone());
+    }
     let fitting = deed.rules.iter().filter(|rule| deed.id.fits(&rule.kind, rule.name.as_deref()));
     for rule in fitting {
         let applies = match &rule.on {

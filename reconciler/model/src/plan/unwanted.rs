@@ -13,13 +13,17 @@ use crate::{
     object::{ObjectId, Uid},
 };
 
+/// Why an object is held that an older version applied, and that no blueprint of the site knows.
+const UNSAID: &str = "the inventory does not say what its blueprint thinks of its deletion: \
+                      apply the site once with its component still in it, or name it in a tombstone";
+
 /// One object that is no longer wanted.
 pub(super) struct Unwanted<'a> {
     pub(super) frame: &'a Frame<'a>,
     pub(super) id: &'a ObjectId,
     pub(super) entry: &'a Entry,
-    /// The rules of its component's blueprint, while the component is in the site.
-    pub(super) rules: &'a [HazardRule],
+    /// The rules of its component's blueprint; none where the component has left the site.
+    pub(super) rules: Option<&'a [HazardRule]>,
 }
 
 impl<'a> Unwanted<'a> {
@@ -50,7 +54,8 @@ impl<'a> Unwanted<'a> {
             fields: Vec::new(),
             origin: None,
             live,
-            rules: self.rules,
+            rules: self.rules.unwrap_or_default(),
+            deletion: self.entry.said.as_ref().and_then(|said| said.deletion.as_ref()),
         }
     }
 
@@ -107,6 +112,10 @@ impl<'a> Unwanted<'a> {
             return draft;
         }
         let mut draft = self.draft(Action::Delete { uid: uid.clone() }, live);
+        if self.entry.said.is_none() && self.rules.is_none() && tombstone != Buried::Yes {
+            let because = UNSAID.to_owned();
+            draft.gates.push(Gate::MissingEvidence { because });
+        }
         if let Some(live) = live.filter(|live| live.deleting_since.is_some()) {
             draft.because.extend(self.frame.deletion_age(live));
             draft.gates.push(Gate::Terminating { finalizers: live.finalizers.clone() });

@@ -47,7 +47,10 @@ impl<'a> Wanted<'a> {
     pub(super) fn decide(&self) -> Draft<'a> {
         let mut draft = match self.frame.live.objects.get(self.desired.object.id()) {
             None => self.unknown("the cluster was not asked about it"),
-            Some(Observation::Settled) => self.draft(Action::None, Judged::Digest),
+            Some(Observation::Settled) => {
+                let action = if self.is_said() { Action::None } else { Action::Record };
+                self.draft(action, Judged::Digest)
+            }
             Some(Observation::Unseen(why)) => self.unknown(why),
             Some(Observation::Absent(judgement)) => self.absent(judgement),
             Some(Observation::Present(live)) => self.present(live),
@@ -72,6 +75,7 @@ impl<'a> Wanted<'a> {
             origin: Some(self.desired.origin.clone()),
             live: None,
             rules: &self.component.hazards,
+            deletion: None,
         }
     }
 
@@ -221,7 +225,13 @@ impl<'a> Wanted<'a> {
             entry.state == state
                 && entry.component == self.component.name
                 && entry.api_version == self.desired.object.api_version()
+                && self.is_said()
         })
+    }
+
+    /// Returns whether the inventory has what blueprint and values say of the object.
+    fn is_said(&self) -> bool {
+        self.entry.is_some_and(|entry| entry.has_said(self.component, &self.desired.object))
     }
 
     fn gate_ownership(&self, ownership: &Ownership, draft: &mut Draft<'_>) {
@@ -322,14 +332,20 @@ impl<'a> Wanted<'a> {
         }
     }
 
+    /// What was secret when it was last applied is so on the live object, whatever the site says now.
+    fn secrecy<'o>(&self, objects: impl IntoIterator<Item = &'o Object>) -> Secrecy {
+        let said = self.entry.and_then(|entry| entry.said.as_ref());
+        Secrecy::of(objects).and(said.into_iter().flat_map(|said| &said.secret))
+    }
+
     fn diff(&self, live: &LiveObject, judged: &Object) -> Vec<Difference> {
-        let secrecy = Secrecy::of([&live.object, judged, &self.desired.object]);
+        let secrecy = self.secrecy([&live.object, judged, &self.desired.object]);
         diff(&live.object, judged, &secrecy)
     }
 
     fn estimate(&self, live: Option<&LiveObject>) -> Vec<Difference> {
         let Some(live) = live else { return Vec::new() };
-        let secrecy = Secrecy::of([&live.object, &self.desired.object]);
+        let secrecy = self.secrecy([&live.object, &self.desired.object]);
         estimate(&live.object, &self.desired.object, &secrecy)
     }
 

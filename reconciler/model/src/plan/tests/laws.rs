@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::world::{Row, World, config_map, object, owned};
 use crate::{
-    inventory::EntryState,
+    inventory::{EntryState, Said},
     live::{Cause, Judgement, Refusal},
     managed::field_manager,
     object::{Object, ObjectId, Uid},
@@ -379,6 +379,7 @@ fn ten_thousand_settled_objects_need_nothing() {
                 component: "app".parse().unwrap(),
                 adopted: false,
                 unproven: false,
+                said: Some(Said::default()),
                 state,
             },
         );

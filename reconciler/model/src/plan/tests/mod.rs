@@ -6,3 +6,4 @@ mod actions;
 mod guards;
 mod hazards;
 mod laws;
+mod recorded;

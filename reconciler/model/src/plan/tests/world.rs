@@ -9,7 +9,7 @@ use crate::{
     desired::{Desired, DesiredComponent, DesiredObject},
     digest::Digest,
     format::site::{ComponentPolicy, SitePolicy, Tombstone},
-    inventory::{Entry, EntryState, Inventory},
+    inventory::{Entry, EntryState, Inventory, Said},
     live::{
         Cause, ClusterFacts, Evidence, FieldConflict, Judgement, Live, LiveObject, Observation,
         Refusal, settled_digest,
@@ -373,6 +373,8 @@ impl World {
             row.uid = old.uid;
         }
         let known = self.inventory.entries.get(id).is_some_and(|entry| entry.adopted);
+        let before = self.inventory.entries.get(id).and_then(|entry| entry.said.as_ref());
+        let said = Said::after(before, component, &object.object);
         let state = EntryState::Applied {
             uid: row.uid.clone(),
             rendered: object.digest,
@@ -383,11 +385,17 @@ impl World {
             component: component.name.clone(),
             adopted: adopted || known,
             unproven: false,
+            said: Some(said),
             state,
         };
         self.inventory.entries.insert(id.clone(), entry);
         self.cluster.insert(id.clone(), row);
     }
+}
+
+/// Plans for what was seen, whatever is there.
+pub(crate) fn plan_of(world: &World, live: &Live) -> Plan {
+    plan(&world.desired(), live, now())
 }
 
 impl Row {
