@@ -1,5 +1,7 @@
 //! Create, update, nothing to do; renames, moves, API versions; orphans.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 use sitewright_e2e::{Lab, change_in};
 
@@ -30,6 +32,38 @@ fn a_second_apply_sends_no_write_and_asks_for_no_dry_run() {
     assert!(requests.writes().is_empty(), "{requests}");
     assert_eq!(requests.count("patch", "configmaps"), 0, "{requests}");
     assert_eq!(lab.run(&["plan"]).code, 0);
+}
+
+#[test]
+fn a_plan_without_change_lists_each_kind_once_and_asks_of_no_object() {
+    let mut lab = Lab::new("lists");
+    let more = "---\napiVersion: v1\nkind: ServiceAccount\nmetadata: { name: one, namespace: '{ns}' }\n\
+                ---\napiVersion: v1\nkind: ServiceAccount\nmetadata: { name: two, namespace: '{ns}' }\n\
+                ---\napiVersion: v1\nkind: Service\nmetadata: { name: web, namespace: '{ns}' }\nspec: { ports: [{ port: 80 }] }\n";
+    lab.component("app", &format!("{SETTINGS}{}{more}", config_map("other")));
+    lab.component("second", &config_map("third"));
+    lab.apply();
+    let requests = lab.requests(|| {
+        assert_eq!(lab.run(&["plan"]).code, 0);
+    });
+    let mut lists = BTreeMap::new();
+    for event in requests.0.iter().filter(|event| event.verb == "list") {
+        *lists.entry((event.resource.as_str(), event.namespace.as_str())).or_insert(0) += 1;
+    }
+    // The inventory is made of config maps too.
+    let once = [
+        (("configmaps", ""), 1),
+        (("configmaps", "sitewright-system"), 1),
+        (("serviceaccounts", ""), 1),
+        (("services", ""), 1),
+    ];
+    assert_eq!(lists, BTreeMap::from(once), "{requests}");
+    // What is read besides is which cluster it is, and what it serves.
+    let of_objects = |event: &&sitewright_testbed::AuditEvent| {
+        event.verb != "list" && !event.resource.is_empty() && event.name != "kube-system"
+    };
+    assert_eq!(requests.0.iter().filter(of_objects).count(), 0, "{requests}");
+    assert!(requests.0.len() <= once.len() + 4, "{requests}");
 }
 
 #[test]

@@ -29,9 +29,11 @@ fn kill(process: u32) {
 
 fn assert_told(run: &Run) {
     assert_eq!(run.code, 1, "{run}");
-    assert!(run.stderr.contains("error[SW0601]"), "{run}");
-    assert!(run.stderr.contains("= help: "), "no way out:\n{run}");
-    assert!(run.stderr.contains("https://127.0.0.1:"), "it does not name the server:\n{run}");
+    assert!(run.stdout.contains("SW0601: https://127.0.0.1:"), "it does not say which:\n{run}");
+    assert!(run.stdout.contains("help: "), "no way out:\n{run}");
+    assert!(run.stdout.contains("not reached"), "it does not say where it stands:\n{run}");
+    assert!(run.stdout.contains("goes on from here"), "{run}");
+    assert!(!run.stderr.contains("ERROR"), "told more than once:\n{run}");
 }
 
 /// Brings the server back, and applies to the end.

@@ -83,8 +83,11 @@ fn a_namespace_that_is_going_away_is_said_so_and_nothing_hangs() {
         "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: new, namespace: dying-inner }\n",
     );
     let run = lab.run(&["apply", "--yes", "--timeout", "5s"]);
-    assert_ne!(run.code, 0, "{run}");
-    assert!(run.says("terminat") || run.says("being deleted"), "{run}");
+    assert_eq!(run.code, 1, "{run}");
+    assert!(
+        run.says("SW0506: metadata.namespace: namespace dying-inner is being terminated"),
+        "{run}"
+    );
     lab.kubectl(&[
         "patch",
         "configmap",
