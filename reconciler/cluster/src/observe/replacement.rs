@@ -113,9 +113,18 @@ fn free_allocated(body: &mut Value, live: &Value) {
             spec.remove(key);
         }
     }
+    let held: Vec<&Value> = live
+        .pointer("/spec/ports")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|port| port.get("nodePort"))
+        .collect();
     let ports = body.pointer_mut("/spec/ports").and_then(Value::as_array_mut);
     for port in ports.into_iter().flatten().filter_map(Value::as_object_mut) {
-        port.remove("nodePort");
+        if port.get("nodePort").is_some_and(|asked| held.contains(&asked)) {
+            port.remove("nodePort");
+        }
     }
 }
 
@@ -144,10 +153,13 @@ mod tests {
 
     #[test]
     fn what_the_live_service_holds_is_not_asked_for_twice() {
-        let live = json!({ "spec": { "clusterIP": "10.0.0.9" } });
+        let live = json!({ "spec": { "clusterIP": "10.0.0.9", "ports": [{ "port": 80, "nodePort": 30080 }] } });
         let body = json!({ "kind": "Service", "metadata": { "name": "s" },
-            "spec": { "clusterIP": "10.0.0.9", "ports": [{ "port": 80, "nodePort": 30080 }] } });
+            "spec": { "clusterIP": "10.0.0.9",
+                "ports": [{ "port": 80, "nodePort": 30080 }, { "port": 81, "nodePort": 30081 }] } });
         let trial = under_another_name(&body, &live);
-        assert_eq!(trial["spec"], json!({ "ports": [{ "port": 80 }] }));
+        // another port may be somebody else's: that is to be tried
+        let ports = json!([{ "port": 80 }, { "port": 81, "nodePort": 30081 }]);
+        assert_eq!(trial["spec"], json!({ "ports": ports }));
     }
 }
