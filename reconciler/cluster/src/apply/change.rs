@@ -5,10 +5,11 @@ use std::time::Duration;
 use serde_json::Value;
 use sitewright_model::{
     code::{self, Code},
+    digest::Digest,
     inventory::{Entry, EntryState, Said},
     live::{LiveObject, Refusal},
-    managed::{LiveFields, Resolution, field_manager, prepare, resolve},
-    object::{ObjectId, SITE_LABEL},
+    managed::{self, LiveFields, Resolution, is_signed, prepare, resolve},
+    object::{ObjectId, Uid},
     plan::Action,
 };
 use tokio::time::Instant;
@@ -16,7 +17,7 @@ use tokio::time::Instant;
 use super::{
     ObjectOutcome, remove, replace,
     scene::{Part, Scene},
-    transfer,
+    transfer::{self, Moved},
 };
 use crate::{
     Error,
@@ -34,6 +35,9 @@ use crate::{
 
 /// How long a webhook that is down, or a kind that is not served yet, is waited for by one object.
 const NOT_YET: Duration = Duration::from_secs(60);
+
+/// An object that changes between a read and what is bound to that read is read again, so often.
+pub(super) const READS: u32 = 5;
 
 /// What came of a change.
 pub(super) struct Changed {
@@ -126,55 +130,68 @@ pub(super) struct Apply<'s, 'a> {
 enum Next {
     /// Again, with force.
     Force,
+    /// Again, after another look: the object is not as it was when it was read.
+    Look,
     /// Again, after a while.
     Wait(ObjectOutcome),
     /// No further.
     End(ObjectOutcome),
 }
 
+/// What an attempt came to.
+enum Sent {
+    Done(Answer),
+    Next(Next),
+}
+
+/// What is known of the live object while it is tried.
+struct Sight {
+    /// As last read; none where it is not there.
+    live: Option<LiveObject>,
+    /// The object that the plan was made for; force is for it alone.
+    planned: Option<(Uid, Digest)>,
+    /// The server named conflicts that may be forced.
+    force: bool,
+}
+
+impl Sight {
+    fn new(live: Option<LiveObject>) -> Self {
+        let planned = live.as_ref().map(|live| (live.uid.clone(), live.settled));
+        Self { live, planned, force: false }
+    }
+
+    /// Returns whether the object is still as the plan has seen it, but for what changes by itself.
+    fn is_as_planned(&self) -> bool {
+        let now = self.live.as_ref().map(|live| (&live.uid, &live.settled));
+        now == self.planned.as_ref().map(|(uid, settled)| (uid, settled))
+    }
+}
+
 impl<'a> Apply<'_, 'a> {
-    pub(super) async fn run(self, mut live: Option<LiveObject>) -> Result<Changed, Error> {
+    pub(super) async fn run(self, live: Option<LiveObject>) -> Result<Changed, Error> {
         let Some(resource) = self.scene.resource(self.part.change) else {
             let kind = &self.id().kind;
             let message = format!("the server does not serve {kind}");
             return Ok(Changed::failed(code::apply::REFUSED, message, None));
         };
         let until = Instant::now() + NOT_YET.min(self.scene.patience());
-        let mut force = false;
+        let mut sight = Sight::new(live);
+        let mut looks: u32 = 0;
         for attempt in 1.. {
-            let mut prepared = self.prepare(live.as_ref());
-            if !prepared.conflicts.is_empty() {
-                return Ok(Changed::only(self.conflict(&prepared.conflicts)));
-            }
-            if !prepared.transfers.is_empty()
-                && let Some(before) = &live
-            {
-                let transfers = &prepared.transfers;
-                match transfer::send(self.scene, &resource, before, transfers).await? {
-                    Ok(after) => live = Some(after),
-                    Err(outcome) => return Ok(Changed::only(outcome)),
-                }
-                prepared = self.prepare(live.as_ref());
-            }
-            prepared.force |= force;
-            if let Some(live) = live.as_ref().filter(|_| prepared.force) {
-                prepared.pin(&live.resource_version);
-            }
-            let scene = self.scene;
-            let sent = judge::apply(
-                self.http,
-                scene.judge.manager(),
-                Mode::Real,
-                &resource,
-                self.id(),
-                &prepared,
-            );
-            let failure = match sent.await {
-                Ok(answer) => return self.applied(&answer),
-                Err(failure) => failure,
+            let next = match self.attempt(&resource, &mut sight).await? {
+                Sent::Done(answer) => return self.applied(&answer),
+                Sent::Next(next) => next,
             };
-            match self.after(failure, live.as_ref(), prepared.force)? {
-                Next::Force => force = true,
+            match next {
+                Next::Force => sight.force = true,
+                Next::Look if looks < READS => {
+                    looks += 1;
+                    self.http.pause(back_off(looks + 1, None)).await?;
+                    if let Err(outcome) = self.look(&resource, &mut sight).await? {
+                        return Ok(Changed::only(outcome));
+                    }
+                }
+                Next::Look => return Ok(Changed::only(too_fast("applied"))),
                 Next::Wait(_) if Instant::now() < until => {
                     self.http.pause(back_off(attempt + 1, None)).await?;
                 }
@@ -184,15 +201,78 @@ impl<'a> Apply<'_, 'a> {
         unreachable!("the loop above ends only by returning")
     }
 
+    /// Prepares anew for what was last read, and sends it once.
+    async fn attempt(&self, resource: &Resource, sight: &mut Sight) -> Result<Sent, Error> {
+        let end = |outcome| Ok(Sent::Next(Next::End(outcome)));
+        let mut prepared = self.prepare(sight.live.as_ref());
+        if !prepared.conflicts.is_empty() {
+            return end(self.conflict(&prepared.conflicts));
+        }
+        let takes = prepared.force || sight.force || !prepared.transfers.is_empty();
+        if takes && !sight.is_as_planned() {
+            return end(changed_since());
+        }
+        if !prepared.transfers.is_empty()
+            && let Some(before) = &sight.live
+        {
+            match transfer::send(self.scene, resource, before, &prepared.transfers).await? {
+                Moved::Done(after) => sight.live = Some(*after),
+                Moved::Stale => return Ok(Sent::Next(Next::Look)),
+                Moved::Refused(outcome) => return end(outcome),
+            }
+            prepared = self.prepare(sight.live.as_ref());
+        }
+        prepared.force |= sight.force;
+        if let Some(live) = sight.live.as_ref().filter(|_| prepared.force) {
+            prepared.pin(&live.resource_version);
+        }
+        let (manager, id) = (self.scene.judge.manager(), self.id());
+        match judge::apply(self.http, manager, Mode::Real, resource, id, &prepared).await {
+            Ok(answer) => Ok(Sent::Done(answer)),
+            Err(failure) => {
+                let next = self.after(failure, sight.live.as_ref(), prepared.force)?;
+                Ok(Sent::Next(next))
+            }
+        }
+    }
+
+    /// Looks at the object again.
+    ///
+    /// One that is there where none was is ours only if we signed it: an earlier attempt worked, and its
+    /// answer was lost. Nothing else of ours can have come here: a create never merges.
+    async fn look(
+        &self,
+        resource: &Resource,
+        sight: &mut Sight,
+    ) -> Result<Result<(), ObjectOutcome>, Error> {
+        let object = self.subject.object();
+        let sensitive = object.sensitive();
+        let now = crate::observe::get(self.http, resource, self.id(), sensitive).await?;
+        match (&sight.live, &now) {
+            (None, Some(now)) if !is_signed(&self.scene.desired.site, fields_of(now)) => {
+                return Ok(Err(failed(
+                    code::apply::NOT_THE_SAME,
+                    "somebody else created it between the plan and now; it is left as it is",
+                    Some("look at it and plan again: it is taken with `adopt: true` alone"),
+                )));
+            }
+            (Some(before), now) if now.as_ref().is_none_or(|now| now.uid != before.uid) => {
+                return Ok(Err(changed_since()));
+            }
+            _ => {}
+        }
+        sight.live = now;
+        sight.force &= sight.is_as_planned();
+        Ok(Ok(()))
+    }
+
     fn id(&self) -> &'a ObjectId {
         self.subject.desired.object.id()
     }
 
     fn prepare(&self, live: Option<&LiveObject>) -> sitewright_model::managed::Prepared {
-        let fields =
-            live.map(|live| LiveFields { body: live.object.expose(), managers: &live.managers });
         let rules = self.scene.judge.rules(self.subject.component);
-        prepare(self.subject.desired, &rules, self.subject.entry, fields)
+        prepare(self.subject.desired, &rules, self.subject.entry, live.map(fields_of))
     }
 
     /// Reads what the server made of it.
@@ -206,23 +286,6 @@ impl<'a> Apply<'_, 'a> {
         })?;
         let shy = refusal::holds_secrets(&object);
         let warnings = if shy { Vec::new() } else { answer.warnings.clone() };
-        let is_new = matches!(self.outcome, ObjectOutcome::Created | ObjectOutcome::Replaced);
-        if is_new && answer.code == 200 && answer.attempts == 1 {
-            // it must never be deleted: it was there before
-            let note = Note::Entry(Entry {
-                adopted: true,
-                state: EntryState::Planned,
-                ..self.entry(&live)
-            });
-            let outcome = failed(
-                code::apply::NOT_THE_SAME,
-                "somebody else created it between the plan and now",
-                Some(
-                    "look at it and plan again; it is released, not deleted, when it leaves the site",
-                ),
-            );
-            return Ok(Changed { outcome, note, body: None, warnings });
-        }
         let note = Note::Entry(self.entry(&live));
         let body = Some(live.object.into_exposed());
         Ok(Changed { outcome: self.outcome.clone(), note, body, warnings })
@@ -257,7 +320,8 @@ impl<'a> Apply<'_, 'a> {
         Ok(match refusal::meaning(&failure, object, live) {
             Meaning::Refused(Refusal::Conflict(conflicts)) => {
                 match resolve(&conflicts, self.subject.desired, &rules) {
-                    Resolution::Force if !forced && live.is_some() => Next::Force,
+                    _ if live.is_none() => Next::Look,
+                    Resolution::Force if !forced => Next::Force,
                     Resolution::Force => Next::End(self.conflict(&conflicts)),
                     Resolution::Held(held) => Next::End(self.conflict(&held)),
                 }
@@ -273,11 +337,7 @@ impl<'a> Apply<'_, 'a> {
                 format!("the server does not serve {}", object.id().kind),
                 None,
             )),
-            Meaning::AnotherObject => Next::End(failed(
-                code::apply::NOT_THE_SAME,
-                "it was changed or made anew since the plan",
-                Some("run the command again: it plans anew"),
-            )),
+            Meaning::AnotherObject => Next::Look,
             other => Next::End(refused(other)),
         })
     }
@@ -328,23 +388,37 @@ pub(super) fn refused(meaning: Meaning) -> ObjectOutcome {
     failed(code::apply::REFUSED, lines.join("; "), None)
 }
 
+/// Makes the outcome of a change that was bound to a state which is no more.
+fn changed_since() -> ObjectOutcome {
+    failed(
+        code::apply::NOT_THE_SAME,
+        "it was changed or made anew since the plan",
+        Some("run the command again: it plans anew"),
+    )
+}
+
+/// Makes the outcome of a change of an object that never holds still; `what` was to be done to it.
+pub(super) fn too_fast(what: &str) -> ObjectOutcome {
+    failed(
+        code::apply::NOT_THE_SAME,
+        format!("it changes faster than it can be read and {what}"),
+        Some("see who writes to it, then run the command again"),
+    )
+}
+
 /// Returns whether the object was there before the site: then it is released, and never deleted.
 pub(super) fn is_adopted(scene: &Scene<'_>, part: &Part<'_>) -> bool {
-    match part.change.action {
-        // an inventory that was lost: label and field manager say that it is ours
-        Action::Adopt { .. } => !part.live.is_some_and(|live| is_signed(scene, live)),
-        Action::Create => false,
-        _ => part.entry.is_some_and(|entry| entry.adopted),
+    match (&part.change.action, part.live) {
+        (Action::Create, _) => false,
+        (_, Some(live)) => {
+            managed::is_adopted(&scene.desired.site, part.entry, fields_of(live))
+        }
+        (_, None) => part.entry.is_some_and(|entry| entry.adopted),
     }
 }
 
-fn is_signed(scene: &Scene<'_>, live: &LiveObject) -> bool {
-    let site = &scene.desired.site;
-    let label =
-        live.object.expose().pointer("/metadata/labels").and_then(|labels| labels.get(SITE_LABEL));
-    let manager = field_manager(site);
-    label.and_then(Value::as_str) == Some(site.as_str())
-        && live.managers.iter().any(|entry| entry.manager == manager)
+fn fields_of(live: &LiveObject) -> LiveFields<'_> {
+    LiveFields { body: live.object.expose(), managers: &live.managers }
 }
 
 /// Reads an object as it is now.

@@ -6,7 +6,7 @@ use sitewright_model::{
     digest::canonical_json,
     live::{Evidence, LiveObject},
     managed::field_manager,
-    object::{COMPONENT_LABEL, SITE_LABEL, Uid},
+    object::{ADOPTED_LABEL, COMPONENT_LABEL, SITE_LABEL, Uid},
     plan::{
         Action,
         guard::{NotPermitted, Permit, permits},
@@ -15,7 +15,7 @@ use sitewright_model::{
 
 use super::{
     ObjectOutcome,
-    change::{Changed, Note, failed, fresh, refused},
+    change::{Changed, Note, READS, failed, fresh, refused, too_fast},
     scene::{Part, Scene},
 };
 use crate::{
@@ -31,26 +31,23 @@ use crate::{
     },
 };
 
-/// An object that changes between its read and its delete is read again, so often.
-const READS: usize = 5;
-
 /// How an attempt to have an object deleted ended.
 pub(super) enum Asked {
     /// Its deletion was asked for, by us or before.
     Going,
     /// It is not there.
     Gone,
+    /// It is not there, and another object has its name.
+    Another,
     /// It must not go, or cannot.
     Refused(ObjectOutcome),
 }
 
 /// Asks for the deletion of one object; that it is gone is waited for elsewhere.
 pub(super) async fn ask(scene: &Scene<'_>, part: Part<'_>) -> Result<Changed, Error> {
-    let Some(resource) = scene.resource(part.change) else {
-        return Ok(forgotten()); // its kind is gone, and all objects with it
-    };
+    let Some(resource) = scene.resource(part.change) else { return Ok(forgotten()) };
     Ok(match delete(scene, &resource, part, scene.http).await? {
-        Asked::Going | Asked::Gone => Changed::only(ObjectOutcome::Deleted),
+        Asked::Going | Asked::Gone | Asked::Another => Changed::only(ObjectOutcome::Deleted),
         Asked::Refused(outcome) => Changed::only(outcome),
     })
 }
@@ -65,7 +62,7 @@ pub(super) async fn delete(
     for _ in 0..READS {
         let Some(live) = fresh(scene, resource, &part).await? else { return Ok(Asked::Gone) };
         if planned_uid(&part.change.action).is_some_and(|uid| *uid != live.uid) {
-            return Ok(Asked::Gone); // another object has the name by now, and is not ours to delete
+            return Ok(Asked::Another); // not ours to delete
         }
         if live.deleting_since.is_some() {
             return Ok(Asked::Going);
@@ -92,11 +89,7 @@ pub(super) async fn delete(
             }
         }
     }
-    Ok(Asked::Refused(failed(
-        code::apply::NOT_THE_SAME,
-        "it changes faster than it can be read and deleted",
-        Some("see who writes to it, then run the command again"),
-    )))
+    Ok(Asked::Refused(too_fast("deleted")))
 }
 
 fn planned_uid(action: &Action) -> Option<&Uid> {
@@ -177,11 +170,7 @@ pub(super) async fn release(scene: &Scene<'_>, part: Part<'_>) -> Result<Changed
             }
         }
     }
-    Ok(Changed::failed(
-        code::apply::NOT_THE_SAME,
-        "it changes faster than it can be read and released",
-        None,
-    ))
+    Ok(Changed::only(too_fast("released")))
 }
 
 /// The `test` of a JSON patch fails with 422, a lost race with 409.
@@ -193,7 +182,7 @@ fn release_patch(live: &LiveObject, manager: &str) -> Value {
     let mut patch = vec![json!({
         "op": "test", "path": "/metadata/resourceVersion", "value": live.resource_version })];
     let labels = live.object.expose().pointer("/metadata/labels");
-    for label in [SITE_LABEL, COMPONENT_LABEL] {
+    for label in [SITE_LABEL, COMPONENT_LABEL, ADOPTED_LABEL] {
         if labels.is_some_and(|labels| labels.get(label).is_some()) {
             let path = format!("/metadata/labels/{}", label.replace('/', "~1"));
             patch.push(json!({ "op": "remove", "path": path }));

@@ -66,6 +66,13 @@ pub(super) async fn replace<'a>(
     }
     match remove::delete(scene, &resource, part, scene.http).await? {
         Asked::Refused(outcome) => return Ok(Changed::only(outcome)),
+        Asked::Another => {
+            return Ok(Changed::failed(
+                code::apply::NOT_THE_SAME,
+                "another object has its name by now; it is left as it is",
+                Some("run the command again: it plans anew"),
+            ));
+        }
         Asked::Gone | Asked::Going => {}
     }
     if let Err(outcome) = gone(scene, &resource, &part).await? {

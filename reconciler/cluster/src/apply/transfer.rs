@@ -6,18 +6,12 @@
 
 use serde_json::{Map, Value, json};
 use sitewright_model::{
-    code,
     digest::canonical_json,
     live::LiveObject,
     managed::{ManagerEntry, Transfer},
 };
 
-use super::{
-    ObjectOutcome,
-    change::{failed, refused},
-    remove::is_stale,
-    scene::Scene,
-};
+use super::{ObjectOutcome, change::refused, remove::is_stale, scene::Scene};
 use crate::{
     Error,
     client::{
@@ -27,13 +21,23 @@ use crate::{
     observe::{body, judge::stop_if_broken, refusal},
 };
 
-/// Moves the fields, and returns the object after.
+/// What came of a transfer.
+pub(super) enum Moved {
+    /// The object after it.
+    Done(Box<LiveObject>),
+    /// The object was changed since it was read.
+    Stale,
+    /// It cannot be done.
+    Refused(ObjectOutcome),
+}
+
+/// Moves the fields.
 pub(super) async fn send(
     scene: &Scene<'_>,
     resource: &Resource,
     live: &LiveObject,
     transfers: &[Transfer],
-) -> Result<Result<LiveObject, ObjectOutcome>, Error> {
+) -> Result<Moved, Error> {
     let id = live.object.id();
     let manager = scene.judge.manager();
     let fields = moved(&live.managers, transfers, manager, live.object.api_version());
@@ -47,20 +51,16 @@ pub(super) async fn send(
     match scene.http.send(request).await {
         Ok(answer) => {
             let after = body::read(answer.json()?, live.object.sensitive());
-            after.map(Ok).ok_or_else(|| Error::BadAnswer {
+            after.map(|after| Moved::Done(Box::new(after))).ok_or_else(|| Error::BadAnswer {
                 verb: Verb::Update.text().into(),
                 resource: id.to_string(),
                 why: "it is no object".into(),
             })
         }
-        Err(Failure::Refused(refused)) if is_stale(&refused) => Ok(Err(failed(
-            code::apply::NOT_THE_SAME,
-            "it was changed since the plan",
-            Some("run the command again: it plans anew"),
-        ))),
+        Err(Failure::Refused(refused)) if is_stale(&refused) => Ok(Moved::Stale),
         Err(failure) => {
             stop_if_broken(&failure)?;
-            Ok(Err(refused(refusal::meaning(&failure, &live.object, None))))
+            Ok(Moved::Refused(refused(refusal::meaning(&failure, &live.object, None))))
         }
     }
 }

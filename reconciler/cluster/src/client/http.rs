@@ -233,7 +233,7 @@ impl Http {
         for attempt in 1.. {
             let (next, took) = self.attempt(&request, left).await?;
             let (attempts, asked, last) = match next {
-                Next::Done(answer) => return Ok(Answer { attempts: attempt, ..answer }),
+                Next::Done(answer) => return Ok(answer),
                 Next::Refused(refused) => return Err(Failure::Refused(refused)),
                 Next::Broken(error) => return Err(Failure::Broken(error)),
                 Next::Again { attempts, asked, last } => (attempts, asked, last),
@@ -327,7 +327,7 @@ impl Http {
         let body = Vec::from(body.map_err(kube::Error::Service)?.to_bytes());
         if (200..300).contains(&code) {
             let (what, verb) = (request.what.clone(), request.verb);
-            return Ok(Next::Done(Answer { code, body, warnings, attempts: 1, what, verb }));
+            return Ok(Next::Done(Answer { body, warnings, what, verb }));
         }
         let refused = Refused::read(code, retry_after, &body);
         Ok(if code == 401 {

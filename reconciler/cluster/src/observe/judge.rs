@@ -170,9 +170,10 @@ impl<'a> Judge<'a> {
         let prepared =
             prepare(subject.desired, &self.rules(subject.component), subject.entry, None);
         match self.send(Mode::DryRun, resource, object, &prepared).await {
-            Ok(answer) if answer.code == 200 => Ok(OfCreation::IsThere),
             Ok(answer) => Ok(OfCreation::Judged(accepted(&answer, object)?)),
-            Err(Failure::Refused(refused)) if refused.is_field_conflict() => {
+            Err(Failure::Refused(refused))
+                if refused.is_field_conflict() || refused.is_about_another_object() =>
+            {
                 Ok(OfCreation::IsThere)
             }
             Err(failure) => {

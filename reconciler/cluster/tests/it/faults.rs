@@ -5,13 +5,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sitewright_cluster::{
     Cluster,
-    apply::{End, ObjectOutcome, Options, Report},
+    apply::{End, Options, Report},
     observe::Depth,
 };
 use sitewright_testbed::{Fault, FaultProxy};
 
 use crate::site::{
-    Site, apply, apply_on, cluster, config_map, connect, control_plane, live, namespace, outcome,
+    Site, apply, apply_on, cluster, config_map, connect, control_plane, live, namespace,
 };
 
 fn frozen(namespace: &str, value: &str) -> Value {
@@ -130,29 +130,4 @@ async fn another_writer_of_the_inventory_stops_the_apply() {
     // and what is damaged now is not taken for empty
     let error = cluster.observe(after.desired(), Depth::Full).await.unwrap_err();
     assert_eq!(error.code().number, 502, "{error}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_object_that_somebody_makes_meanwhile_is_not_ours_to_delete() {
-    namespace("meanwhile");
-    let site = Site::new("meanwhile").component("app", [config_map("meanwhile", "c", "ours")]);
-    let proxy = proxy();
-    let cluster = through(&proxy).await;
-    let live_before = cluster.observe(site.desired(), Depth::SkipCreates).await.unwrap();
-    let plan =
-        sitewright_model::plan::plan(site.desired(), &live_before, jiff::Timestamp::UNIX_EPOCH);
-    let create = ["create", "configmap", "c", "-n", "meanwhile", "--from-literal=mine=yes"];
-    control_plane().kubectl(&create).unwrap();
-    let (events, _receiver) = tokio::sync::mpsc::channel(1);
-    let cancel = sitewright_cluster::CancellationToken::new();
-    let report = cluster
-        .apply(site.desired(), &plan, &live_before, Options::default(), events, cancel)
-        .await
-        .unwrap();
-    let body = config_map("meanwhile", "c", "ours");
-    let ObjectOutcome::Failed { code, .. } = outcome(&report, &body) else { panic!("{report:#?}") };
-    assert_eq!(code, "SW0508");
-    let other = Site::new("meanwhile").component("app", [config_map("meanwhile", "other", "v")]);
-    assert_eq!(outcome(&apply(&other).await, &body), ObjectOutcome::Released);
-    assert_eq!(live(&body).unwrap()["data"]["mine"], "yes");
 }

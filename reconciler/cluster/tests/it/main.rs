@@ -9,4 +9,5 @@ mod health;
 mod inventory;
 mod lock;
 mod observe;
+mod races;
 mod site;

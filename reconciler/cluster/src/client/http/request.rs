@@ -61,14 +61,10 @@ pub(super) enum Turn {
 
 /// An answer that is not a refusal.
 pub(crate) struct Answer {
-    /// The HTTP code; 201 tells that server-side apply created the object.
-    pub code: u16,
     /// The body.
     pub body: Vec<u8>,
     /// The texts of the `Warning` headers; may quote values of the object.
     pub warnings: Vec<String>,
-    /// How often the request was sent: an earlier attempt may have worked, and its answer got lost.
-    pub attempts: u32,
     pub(super) what: String,
     pub(super) verb: Verb,
 }
@@ -230,7 +226,7 @@ impl fmt::Debug for Request {
 /// Which answer it is, and no more: body and warnings may hold secrets (law 10).
 impl fmt::Debug for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Answer({} to {} {})", self.code, self.verb.text(), self.what)
+        write!(f, "Answer(to {} {})", self.verb.text(), self.what)
     }
 }
 
