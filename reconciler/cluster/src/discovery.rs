@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kube::client::{APIGroupDiscovery, APIGroupDiscoveryList, APIResourceDiscovery};
 use kube::core::discovery::v2::ACCEPT_AGGREGATED_DISCOVERY_V2;
+use serde_json::Value;
 use sitewright_model::{
     live::KindFacts,
     object::{GroupKind, ObjectId},
@@ -41,7 +42,7 @@ impl Kinds {
         for path in ["/api", "/apis"] {
             let request =
                 Request::get(path, "the served kinds").accept(ACCEPT_AGGREGATED_DISCOVERY_V2);
-            let list: APIGroupDiscoveryList = http.ask(request).await?.json()?;
+            let list = read_list(path, http.ask(request).await?.json()?)?;
             list.items.iter().for_each(|group| kinds.read_group(group));
         }
         Ok(kinds)
@@ -100,15 +101,16 @@ impl Kinds {
         self.served.get(kind).is_some_and(|served| served.listable)
     }
 
-    /// Returns an error where the server of `kind`'s group version did not answer: its kinds must not be
-    /// taken for gone.
-    pub(crate) fn expect_fresh(&self, kind: &GroupKind, version: &str) -> Result<(), Error> {
-        let key = (kind.group.clone(), version.to_owned());
-        if !self.served.contains_key(kind) && self.stale.contains(&key) {
-            let group_version = format!("{}/{version}", kind.group);
-            return Err(Error::PartialDiscovery { group_version });
+    /// Returns an error where `kind` is not served and the server of any version of its group did not
+    /// answer: it must not be taken for gone.
+    pub(crate) fn expect_fresh(&self, kind: &GroupKind) -> Result<(), Error> {
+        let silent = self.stale.iter().find(|(group, _)| *group == kind.group);
+        match silent.filter(|_| !self.served.contains_key(kind)) {
+            None => Ok(()),
+            Some((group, version)) => {
+                Err(Error::PartialDiscovery { group_version: format!("{group}/{version}") })
+            }
         }
-        Ok(())
     }
 
     /// Returns the group versions whose server did not answer.
@@ -126,6 +128,25 @@ impl Kinds {
             (None, Some((crd, namespaced))) => KindFacts::Coming { crd: crd.clone(), namespaced },
             (None, None) => KindFacts::Unknown,
         }
+    }
+}
+
+/// An old proxy in between may answer with the legacy form, whose fields are others: read as the new
+/// one, it says that nothing is served.
+fn read_list(path: &str, answer: Value) -> Result<APIGroupDiscoveryList, Error> {
+    let bad = |why: String| Error::BadAnswer {
+        verb: "get".into(),
+        resource: format!("the served kinds ({path})"),
+        why,
+    };
+    match answer.get("kind").and_then(Value::as_str) {
+        Some("APIGroupDiscoveryList") => {
+            serde_json::from_value(answer).map_err(|error| bad(error.to_string()))
+        }
+        other => Err(bad(format!(
+            "it is of kind `{}`, not `APIGroupDiscoveryList`; does a proxy change the `Accept` header?",
+            other.unwrap_or_default()
+        ))),
     }
 }
 
@@ -162,10 +183,20 @@ mod tests {
     fn a_kind_of_a_dead_aggregated_api_is_not_taken_for_gone() {
         let kinds =
             kinds(json!({ "items": [{ "metadata": { "name": "metrics.k8s.io" }, "versions": [
+            { "version": "v1", "resources": [] },
             { "version": "v1beta1", "freshness": "Stale", "resources": [] }
         ] }] }));
-        let kind = GroupKind::new("metrics.k8s.io", "NodeMetrics");
-        assert!(kinds.expect_fresh(&kind, "v1beta1").is_err());
-        assert!(kinds.expect_fresh(&GroupKind::new("x.io", "Y"), "v1").is_ok());
+        assert!(kinds.expect_fresh(&GroupKind::new("metrics.k8s.io", "NodeMetrics")).is_err());
+        assert!(kinds.expect_fresh(&GroupKind::new("x.io", "Y")).is_ok());
+    }
+
+    #[test]
+    fn the_legacy_form_is_not_read_as_nothing() {
+        let legacy =
+            json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": [{ "name": "apps" }] });
+        let error = read_list("/apis", legacy).unwrap_err();
+        assert!(error.to_string().contains("APIGroupList"), "{error}");
+        let new = json!({ "kind": "APIGroupDiscoveryList", "items": [] });
+        assert!(read_list("/apis", new).is_ok());
     }
 }

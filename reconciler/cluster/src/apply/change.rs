@@ -79,6 +79,10 @@ pub(super) fn failed(code: Code, message: impl Into<String>, help: Option<&str>)
 /// # Errors
 /// Only where the ground is lost: the server is gone, or the signal to stop came.
 pub(super) async fn change(scene: &Scene<'_>, part: Part<'_>) -> Result<Changed, Error> {
+    let id = &part.change.id;
+    if let Err(error) = scene.kinds.expect_fresh(&id.kind) {
+        return Ok(Changed::failed(error.code(), error.to_string(), None));
+    }
     match (&part.change.action, part.subject()) {
         (Action::None | Action::Unknown, _) => Ok(Changed::only(ObjectOutcome::Unchanged)),
         (Action::Delete { .. }, _) => remove::ask(scene, part).await,
@@ -410,9 +414,7 @@ pub(super) fn too_fast(what: &str) -> ObjectOutcome {
 pub(super) fn is_adopted(scene: &Scene<'_>, part: &Part<'_>) -> bool {
     match (&part.change.action, part.live) {
         (Action::Create, _) => false,
-        (_, Some(live)) => {
-            managed::is_adopted(&scene.desired.site, part.entry, fields_of(live))
-        }
+        (_, Some(live)) => managed::is_adopted(&scene.desired.site, part.entry, fields_of(live)),
         (_, None) => part.entry.is_some_and(|entry| entry.adopted),
     }
 }

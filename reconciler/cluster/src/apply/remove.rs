@@ -25,7 +25,8 @@ use crate::{
         path::Resource,
     },
     observe::{
-        evidence::{self, AtStake},
+        absence::{self, Absence},
+        evidence::{self, Asker, AtStake},
         judge::stop_if_broken,
         refusal,
     },
@@ -45,7 +46,7 @@ pub(super) enum Asked {
 
 /// Asks for the deletion of one object; that it is gone is waited for elsewhere.
 pub(super) async fn ask(scene: &Scene<'_>, part: Part<'_>) -> Result<Changed, Error> {
-    let Some(resource) = scene.resource(part.change) else { return Ok(forgotten()) };
+    let Some(resource) = scene.resource(part.change) else { return unserved(scene, part).await };
     Ok(match delete(scene, &resource, part, scene.http).await? {
         Asked::Going | Asked::Gone | Asked::Another => Changed::only(ObjectOutcome::Deleted),
         Asked::Refused(outcome) => Changed::only(outcome),
@@ -92,6 +93,19 @@ pub(super) async fn delete(
     Ok(Asked::Refused(too_fast("deleted")))
 }
 
+/// What is done about an object whose kind discovery does not have: forgotten only where it must be gone
+/// with its kind.
+async fn unserved(scene: &Scene<'_>, part: Part<'_>) -> Result<Changed, Error> {
+    match absence::look(scene.http, scene.kinds, &part.change.id.kind).await? {
+        Absence::Proven => Ok(forgotten()),
+        Absence::Unproven(why) => Ok(Changed::failed(
+            code::cluster::PARTIAL_DISCOVERY,
+            format!("the server does not serve its kind, and it may be there all the same: {why}"),
+            Some("run the command again once the kind is served, or its definition is deleted"),
+        )),
+    }
+}
+
 fn planned_uid(action: &Action) -> Option<&Uid> {
     match action {
         Action::Delete { uid } | Action::Replace { uid, .. } => Some(uid),
@@ -107,8 +121,9 @@ async fn permit(
     let id = &part.change.id;
     let mut evidence = Evidence::default();
     let at_stake = AtStake { id, live };
-    let inventory = &scene.live.inventory;
-    evidence::gather(scene.http, scene.kinds, inventory, at_stake, &mut evidence).await?;
+    let Scene { http, kinds, desired, .. } = *scene;
+    let asker = Asker { http, kinds, desired, inventory: &scene.live.inventory };
+    evidence::gather(asker, at_stake, &mut evidence).await?;
     Ok(permits(scene.plan, id, live, &evidence, scene.consent))
 }
 
@@ -148,7 +163,7 @@ pub(super) async fn release(scene: &Scene<'_>, part: Part<'_>) -> Result<Changed
     let Action::Release { uid } = &part.change.action else {
         return Ok(Changed::only(ObjectOutcome::Unchanged));
     };
-    let Some(resource) = scene.resource(part.change) else { return Ok(forgotten()) };
+    let Some(resource) = scene.resource(part.change) else { return unserved(scene, part).await };
     let id = &part.change.id;
     for _ in 0..READS {
         let live = fresh(scene, &resource, &part).await?;
@@ -199,7 +214,7 @@ fn release_patch(live: &LiveObject, manager: &str) -> Value {
 
 /// Takes an object out of the inventory that is no longer on the cluster, or no longer ours; looks once more.
 pub(super) async fn forget(scene: &Scene<'_>, part: Part<'_>) -> Result<Changed, Error> {
-    let Some(resource) = scene.resource(part.change) else { return Ok(forgotten()) };
+    let Some(resource) = scene.resource(part.change) else { return unserved(scene, part).await };
     let live = fresh(scene, &resource, &part).await?;
     // Under another name than the entry's it is another entry's.
     let is_ours = |live: &LiveObject| {

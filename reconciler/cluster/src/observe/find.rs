@@ -9,7 +9,9 @@ use sitewright_model::{
 };
 
 use super::{
-    Found, Observer, Wanted, get,
+    Found, Observer, Wanted,
+    absence::{self, Absence},
+    get,
     listing::{self, Key},
 };
 use crate::{Error, client::path::Resource};
@@ -17,12 +19,19 @@ use crate::{Error, client::path::Resource};
 impl<'a> Observer<'a> {
     pub(super) async fn find(&self) -> Result<Vec<(&'a ObjectId, Found)>, Error> {
         let mut by_resource: BTreeMap<&Resource, Vec<&'a ObjectId>> = BTreeMap::new();
+        let mut unserved: BTreeMap<&GroupKind, Vec<&'a ObjectId>> = BTreeMap::new();
         let mut found = Vec::with_capacity(self.wanted.len());
         for (&id, wanted) in &self.wanted {
             match self.kinds.any(&id.kind, wanted.version()) {
                 Some(resource) => by_resource.entry(resource).or_default().push(id),
-                None => found.push((id, Found::Absent)),
+                // what is wanted is judged by the definition that the site brings, or refused
+                None if wanted.desired.is_some() => found.push((id, Found::Absent)),
+                None => unserved.entry(&id.kind).or_default().push(id),
             }
+        }
+        for (kind, ids) in unserved {
+            let absence = absence::look(self.http, self.kinds, kind).await?;
+            found.extend(ids.into_iter().map(|id| (id, unserved_one(&absence))));
         }
         let lists = stream::iter(by_resource)
             .map(|(resource, ids)| self.find_of(resource, ids))
@@ -125,6 +134,16 @@ impl<'a> Observer<'a> {
         let desired = self.wanted.get(id).and_then(|wanted| wanted.desired);
         let sensitive = desired.map_or(&none, |(_, desired)| desired.object.sensitive());
         get(self.http, resource, id, sensitive).await
+    }
+}
+
+/// What is only owned must not be taken for gone with its kind before that is proven.
+fn unserved_one(absence: &Absence) -> Found {
+    match absence {
+        Absence::Proven => Found::Absent,
+        Absence::Unproven(why) => Found::Unseen(format!(
+            "the server does not serve its kind, and it may be there all the same: {why}"
+        )),
     }
 }
 

@@ -6,6 +6,7 @@
 //! is settled, and its body is dropped on the spot. What is not in the lists is asked for by name. The
 //! server's dry run judges what is not settled, and nothing else.
 
+pub(crate) mod absence;
 pub(crate) mod body;
 pub(crate) mod evidence;
 mod find;
@@ -25,7 +26,10 @@ use sitewright_model::{
     object::{GroupKind, ObjectId},
 };
 
-use self::judge::{Judge, OfCreation, Subject};
+use self::{
+    evidence::Asker,
+    judge::{Judge, OfCreation, Subject},
+};
 use crate::{
     Cluster, Error,
     client::{
@@ -138,8 +142,8 @@ impl<'a> Observer<'a> {
             let slot = wanted.entry(id).or_insert(Wanted { desired: None, entry: None });
             slot.entry = Some(entry);
         }
-        for (id, wanted) in &wanted {
-            kinds.expect_fresh(&id.kind, wanted.version())?;
+        for id in wanted.keys() {
+            kinds.expect_fresh(&id.kind)?;
         }
         let judge = Judge::new(http, kinds, desired);
         Ok(Self { http, kinds, judge, desired, inventory, depth, wanted })
@@ -264,11 +268,15 @@ impl<'a> Observer<'a> {
         for (id, observation) in objects {
             let is_desired = self.wanted.get(id).is_some_and(|wanted| wanted.desired.is_some());
             if let Some(at_stake) = evidence::at_stake(id, is_desired, observation) {
-                let inventory = self.inventory;
-                evidence::gather(self.http, self.kinds, inventory, at_stake, &mut evidence).await?;
+                evidence::gather(self.asker(), at_stake, &mut evidence).await?;
             }
         }
         Ok(evidence)
+    }
+
+    fn asker(&self) -> Asker<'_> {
+        let Self { http, kinds, inventory, desired, .. } = self;
+        Asker { http, kinds, inventory, desired }
     }
 
     fn facts(&self) -> BTreeMap<GroupKind, KindFacts> {

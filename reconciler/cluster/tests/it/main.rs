@@ -5,6 +5,7 @@
 mod apply;
 mod doctor;
 mod faults;
+mod guards;
 mod health;
 mod inventory;
 mod lock;
