@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use sitewright_model::{
     code,
@@ -28,6 +29,10 @@ use crate::{
 /// What an apply does with every kind of the site.
 const VERBS: [&str; 5] = ["get", "list", "create", "patch", "delete"];
 
+/// How far the clocks of this machine and of the server may be apart. With a time service it is
+/// less than a second; the `Date` header counts whole ones, and an answer takes its time.
+const CLOCKS_APART: SignedDuration = SignedDuration::from_secs(10);
+
 /// What was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
@@ -38,13 +43,13 @@ pub struct Check {
 }
 
 impl Cluster {
-    /// Looks at the server's version, the rights that are needed on `kinds`, API Priority and Fairness,
+    /// Looks at the server's version and clock, the rights that are needed on `kinds`, API Priority and Fairness,
     /// parts of the API that are down, and webhooks that block writes and have no endpoint.
     ///
     /// Costs a request for each right where these credentials may not do everything, and a few more.
     pub async fn doctor(&self, kinds: &BTreeSet<GroupKind>) -> Result<Vec<Check>, Error> {
         let served = Kinds::discover(&self.http).await?;
-        let mut checks = vec![self.version(), parts(&served)];
+        let mut checks = vec![self.version(), clock(&self.http).await?, parts(&served)];
         checks.extend(rights(&self.http, &served, kinds).await?);
         checks.push(fairness(&served));
         checks.extend(webhooks(&self.http, &served).await?);
@@ -75,6 +80,48 @@ fn fairness(served: &Kinds) -> Check {
         None => "off: Sitewright's own bound on requests in flight is the only one",
     };
     Check { what: "API Priority and Fairness".into(), found: Ok(found.into()) }
+}
+
+// === clock ===
+
+async fn clock(http: &Http) -> Result<Check, Error> {
+    let asked = Timestamp::now();
+    let answer = http.ask(Request::get("/version", "the server's time")).await?;
+    let took = Timestamp::now().duration_since(asked);
+    let date = answer.date.as_ref().and_then(|date| date.to_str().ok());
+    Ok(compared(date, asked, took))
+}
+
+/// Compares the `Date` header of an answer with the clock of this machine: when it asked, and how long
+/// the answer `took`.
+fn compared(date: Option<&str>, asked: Timestamp, took: SignedDuration) -> Check {
+    let check = |found| Check { what: "clock".into(), found };
+    let date = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
+    let Some(server) = date.map(|date| date.timestamp()) else {
+        return check(Ok("the server does not tell the time".into()));
+    };
+    // The server answered at some moment of the second of the header, and of the time that it took.
+    let behind = server.duration_since(asked + took);
+    let ahead = asked.duration_since(server + SignedDuration::from_secs(1));
+    let (apart, way) = if behind > ahead { (behind, "behind") } else { (ahead, "ahead of") };
+    if apart < CLOCKS_APART {
+        return check(Ok("agrees with the server's".into()));
+    }
+    let message = format!("this machine is {} {way} the server", said(apart));
+    let diagnostic = Diagnostic::warning(code::machine::CLOCK_SKEW, message)
+        .help("start a time service on the machine that is wrong: `timedatectl set-ntp true`");
+    check(Err(diagnostic))
+}
+
+/// Says a duration in its two largest units, for example `4 min 10 s`.
+fn said(duration: SignedDuration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        ..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
 }
 
 // === rights ===
@@ -220,7 +267,10 @@ async fn webhooks(http: &Http, served: &Kinds) -> Result<Vec<Check>, Error> {
         }
     }
     if checks.is_empty() {
-        let found = Ok(format!("{}, all with a ready endpoint", closed.0.len()));
+        let found = Ok(match closed.0.len() {
+            0 => "none".to_owned(),
+            count => format!("{count}, all with a ready endpoint"),
+        });
         checks.push(Check { what: "webhooks that block writes".into(), found });
     }
     Ok(checks)
@@ -240,4 +290,42 @@ fn blocked(service: &ObjectId, names: &BTreeSet<String>, why: &str) -> Check {
     .object(service)
     .help("see why its pods are not ready; or, where nobody uses it any more, delete its webhook configuration");
     Check { what: format!("webhook {names}"), found: Err(diagnostic) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Asked at 12:00:00, answered after two seconds.
+    fn clock(date: &str) -> Result<String, String> {
+        let asked = "2026-11-22T12:00:00Z".parse().unwrap();
+        let check = compared(Some(date), asked, SignedDuration::from_secs(2));
+        check.found.map_err(|diagnostic| diagnostic.to_string())
+    }
+
+    #[test]
+    fn clocks_that_are_close_agree() {
+        for date in ["Sun, 22 Nov 2026 12:00:01 GMT", "Sun, 22 Nov 2026 11:59:50 GMT"] {
+            assert_eq!(clock(date).unwrap(), "agrees with the server's");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_apart_is_told_with_its_number_and_by_how_much() {
+        assert_eq!(
+            clock("Sun, 22 Nov 2026 12:04:12 GMT").unwrap_err(),
+            "SW0909: this machine is 4 min 10 s behind the server"
+        );
+        assert_eq!(
+            clock("Sun, 22 Nov 2026 11:59:29 GMT").unwrap_err(),
+            "SW0909: this machine is 30 s ahead of the server"
+        );
+    }
+
+    #[test]
+    fn a_server_without_the_time_says_nothing_of_the_clock() {
+        let check = compared(None, Timestamp::UNIX_EPOCH, SignedDuration::ZERO);
+        assert_eq!(check.found.unwrap(), "the server does not tell the time");
+        assert!(clock("yesterday").is_ok());
+    }
 }

@@ -8,11 +8,12 @@ use std::{
 use clap::Args;
 use sitewright_cluster::Cluster;
 use sitewright_model::{
-    code::machine,
+    code::{self, machine},
     desired::Desired,
     diagnostic::{Diagnostic, Severity},
     object::GroupKind,
 };
+use sitewright_source::helm::Helm;
 
 use super::{TextOrJson, site::SiteArgument, stages};
 use crate::{
@@ -32,8 +33,8 @@ const NEWEST_TESTED: (u32, u32) = (1, 37);
 
 /// Check this machine, the cluster and a site for what would stand in the way
 ///
-/// Looks at git, helm, the cache folder and its disk, the way to the cluster, its version, the rights
-/// that an apply needs, and webhooks that would block it. With a SITE also whether it is valid, and
+/// Looks at git, helm, the cache folder and its disk, the way to the cluster, its version and clock, the
+/// rights that an apply needs, and webhooks that would block it. With a SITE also whether it is valid, and
 /// rights for exactly the kinds it uses. Each finding says what to do. Nothing is written.
 ///
 /// Exit codes: 0 all well or only warnings, 1 something stands in the way.
@@ -56,10 +57,7 @@ Examples:
 impl Doctor {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
         context.doing("looking at this machine");
-        let mut checks = vec![
-            program("git", "git", "to keep sites in"),
-            program("helm", &helm(), "for sites that use Helm charts"),
-        ];
+        let mut checks = vec![git(), helm(context)];
         checks.extend(cache(context));
         let desired = self.site(context, &mut checks);
         checks.extend(cluster(context, desired.as_ref()));
@@ -91,32 +89,39 @@ impl Doctor {
     }
 }
 
-/// Returns the helm program as the sources find it.
-fn helm() -> String {
-    std::env::var("SITEWRIGHT_HELM").ok().filter(|path| !path.is_empty()).unwrap_or("helm".into())
-}
-
-fn program(what: &str, path: &str, purpose: &str) -> Check {
-    let argument: &[&str] = if what == "helm" { &["version", "--short"] } else { &["--version"] };
-    let output = Command::new(path).args(argument).stdin(Stdio::null()).output();
-    match output {
+fn git() -> Check {
+    let wrong = |message: &str, why: String| {
+        let diagnostic = Diagnostic::warning(machine::PROGRAM_MISSING, message);
+        let diagnostic = diagnostic.note(why).help("install git; it is needed to keep sites in");
+        Check::wrong("git", &diagnostic)
+    };
+    match Command::new("git").arg("--version").stdin(Stdio::null()).output() {
         Ok(output) if output.status.success() => {
             let text = String::from_utf8_lossy(&output.stdout);
             let version = text.lines().next().unwrap_or_default();
-            Check::ok(what, version.trim_start_matches("git version ").trim())
+            Check::ok("git", version.trim_start_matches("git version ").trim())
         }
-        Ok(output) => Check::wrong(
-            what,
-            &Diagnostic::warning(machine::PROGRAM_MISSING, format!("{path} does not work"))
-                .note(format!("it ended with {}", output.status))
-                .help(format!("install {what} anew; it is needed {purpose}")),
-        ),
-        Err(error) => Check::wrong(
-            what,
-            &Diagnostic::warning(machine::PROGRAM_MISSING, format!("{path} is not installed"))
-                .note(error.to_string())
-                .help(format!("install {what}; it is needed {purpose}")),
-        ),
+        Ok(output) => wrong("git does not work", format!("it ended with {}", output.status)),
+        Err(error) => wrong("git is not installed", error.to_string()),
+    }
+}
+
+/// Looks at helm as a rendering does. Not every site has charts, so it stands in nobody's way here;
+/// a site that needs it and is given fails by itself.
+fn helm(context: &Context) -> Check {
+    let diagnostics = match context.settings().and_then(|settings| Ok(Helm::find(&settings)?)) {
+        Ok(helm) => {
+            let found = format!("{} at {}", helm.version(), helm.program().display());
+            return Check::ok("helm", found);
+        }
+        Err(Failure::Diagnosed(diagnostics)) => diagnostics.0,
+        Err(Failure::Output(_)) => Vec::new(),
+    };
+    match diagnostics.into_iter().next() {
+        Some(diagnostic) => {
+            Check::wrong("helm", &Diagnostic { severity: Severity::Warning, ..diagnostic })
+        }
+        None => Check::ok("helm", "not looked at"),
     }
 }
 
@@ -199,7 +204,7 @@ fn reached(cluster: &Cluster) -> Check {
             format!("{found}, newer than what this version is tested with (v{major}.{minor})");
         return Check::wrong(
             "cluster",
-            &Diagnostic::warning(sitewright_model::code::cluster::TOO_OLD, newer)
+            &Diagnostic::warning(code::cluster::UNTESTED, newer)
                 .help("it is likely to work; look for a newer Sitewright"),
         );
     }

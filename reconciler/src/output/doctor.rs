@@ -70,6 +70,11 @@ impl Check {
 
     /// Makes a check that found something wrong.
     pub fn wrong(what: impl Into<String>, diagnostic: &Diagnostic) -> Self {
+        let place = &diagnostic.place;
+        let at = place.span.as_ref().map(|span| format!("at {span}"));
+        let object = place.object.as_ref().map(|object| format!("of {object}"));
+        let mut notes: Vec<String> = at.into_iter().chain(object).collect();
+        notes.extend(diagnostic.notes.iter().cloned());
         Self {
             what: what.into(),
             verdict: match diagnostic.severity {
@@ -78,7 +83,7 @@ impl Check {
             },
             found: diagnostic.message.clone(),
             code: Some(diagnostic.code.to_string()),
-            notes: diagnostic.notes.clone(),
+            notes,
             fix: diagnostic.help.clone(),
         }
     }
@@ -139,25 +144,40 @@ fn summary(doctor: &Doctor) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use anstream::adapter::strip_str;
-    use sitewright_model::code::{cluster, machine};
+    use sitewright_model::{
+        code::{cluster, format, machine},
+        diagnostic::FileSpan,
+    };
 
     use super::*;
 
-    #[test]
-    fn findings_as_text() {
+    pub(in crate::output) fn sample() -> Doctor {
         let helm = Diagnostic::warning(machine::PROGRAM_MISSING, "helm is not installed")
             .help("install helm 3.14 or newer, or set SITEWRIGHT_HELM; sites without charts do not need it");
+        let span = FileSpan {
+            file: "sites/lab/site.yaml".into(),
+            text: "kind: Sit\n".into(),
+            range: 6..9,
+        };
+        let site = Diagnostic::error(format::WRONG_KIND, "`kind` is not `Site`")
+            .at(span, "expected `Site`")
+            .help("write `Site`");
         let cluster =
             Diagnostic::error(cluster::UNREACHABLE, "https://10.0.0.1:6443 does not answer")
                 .note("connection refused")
                 .help("check the address in the kubeconfig");
-        let doctor = Doctor::new(vec![
+        Doctor::new(vec![
             Check::ok("git", "2.47.1"),
             Check::wrong("helm", &helm),
+            Check::wrong("site", &site),
             Check::wrong("cluster", &cluster),
-        ]);
-        insta::assert_snapshot!(strip_str(&text(&doctor, &Look::plain())).to_string());
+        ])
+    }
+
+    #[test]
+    fn findings_as_text() {
+        insta::assert_snapshot!(strip_str(&text(&sample(), &Look::plain())).to_string());
     }
 }

@@ -318,6 +318,7 @@ impl Http {
     async fn exchange(&self, built: http::Request<Body>, request: &Request) -> kube::Result<Next> {
         let response = self.shared.client.send(built).await?;
         let code = response.status().as_u16();
+        let date = response.headers().get(header::DATE).cloned();
         let retry_after = response.headers().get(header::RETRY_AFTER);
         let retry_after = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
         let retry_after = retry_after.map(Duration::from_secs);
@@ -327,7 +328,7 @@ impl Http {
         let body = Vec::from(body.map_err(kube::Error::Service)?.to_bytes());
         if (200..300).contains(&code) {
             let (what, verb) = (request.what.clone(), request.verb);
-            return Ok(Next::Done(Answer { body, warnings, what, verb }));
+            return Ok(Next::Done(Answer { body, date, warnings, what, verb }));
         }
         let refused = Refused::read(code, retry_after, &body);
         Ok(if code == 401 {

@@ -17,6 +17,8 @@ async fn an_administrator_may_do_everything() {
     let rights = checks.iter().find(|check| check.what == "rights").unwrap();
     assert_eq!(rights.found.as_deref().unwrap(), "these credentials may do everything");
     assert!(checks.iter().any(|check| check.what == "parts of the API" && check.found.is_ok()));
+    let clock = checks.iter().find(|check| check.what == "clock").unwrap();
+    assert_eq!(clock.found.as_deref().unwrap(), "agrees with the server's");
 }
 
 #[tokio::test]

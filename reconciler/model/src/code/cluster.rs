@@ -13,4 +13,5 @@ codes! {
     REFUSED_REQUEST = 610, "the server refused a request";
     PARTIAL_DISCOVERY = 611, "a part of the API is down";
     WEBHOOK_DOWN = 612, "a webhook that blocks writes is down";
+    UNTESTED = 613, "the server is newer than what was tested";
 }

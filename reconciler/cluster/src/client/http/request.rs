@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use http::{Method, header};
+use http::{HeaderValue, Method, header};
 use kube::client::Body;
 use serde::de::DeserializeOwned;
 
@@ -63,6 +63,8 @@ pub(super) enum Turn {
 pub(crate) struct Answer {
     /// The body.
     pub body: Vec<u8>,
+    /// When the server answered, by its own clock: the `Date` header.
+    pub date: Option<HeaderValue>,
     /// The texts of the `Warning` headers; may quote values of the object.
     pub warnings: Vec<String>,
     pub(super) what: String,
