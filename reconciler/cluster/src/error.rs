@@ -104,7 +104,7 @@ pub enum Error {
         group_version: String,
     },
     /// The plan that was approved is not the plan that would be applied.
-    #[error("the plan is {actual:?}, and {approved:?} was approved")]
+    #[error("the plan is {}, and {} was approved", actual.0, approved.0)]
     PlanChanged {
         /// What was approved.
         approved: PlanDigest,
@@ -141,7 +141,7 @@ pub enum Error {
     #[error("{0}")]
     Circle(Box<Cycle>),
     /// A health rule of a blueprint is not CEL.
-    #[error("component {component}: {why}")]
+    #[error("a health rule cannot be read: {why}")]
     HealthRule {
         /// The component.
         component: ComponentName,
@@ -208,16 +208,16 @@ impl Error {
 
     /// Returns this error as it is shown, with the way out.
     pub fn diagnostic(&self) -> Diagnostic {
-        let diagnostic = Diagnostic::error(self.code(), self.to_string());
-        match self.help() {
-            Some(help) => diagnostic.help(help),
-            None => diagnostic,
+        let diagnostic = Diagnostic::error(self.code(), self.to_string()).help(self.help());
+        match self {
+            Self::HealthRule { component, .. } => diagnostic.component(component),
+            _ => diagnostic,
         }
     }
 
     /// Returns the way out.
-    pub(crate) fn help(&self) -> Option<String> {
-        let text = match self {
+    pub(crate) fn help(&self) -> String {
+        match self {
             Self::NoKubeconfig { .. } => {
                 "give --kubeconfig FILE, set KUBECONFIG, or run inside a cluster".to_owned()
             }
@@ -262,8 +262,13 @@ impl Error {
             }
             Self::HealthRule { .. } => "mend the expression in the blueprint".to_owned(),
             Self::Stopped => "run the command again: it goes on where this one stopped".to_owned(),
-            Self::BadAnswer { .. } | Self::Refused { .. } => return None,
-        };
-        Some(text)
+            Self::BadAnswer { .. } => {
+                "see what answers there, the API server or a proxy: `kubectl get --raw /version`"
+                    .to_owned()
+            }
+            Self::Refused { .. } => {
+                "mend what the server names, then run the command again".to_owned()
+            }
+        }
     }
 }

@@ -80,7 +80,7 @@ pub struct Trouble {
 
 impl From<&Error> for Trouble {
     fn from(error: &Error) -> Self {
-        Self { code: error.code().to_string(), message: error.to_string(), help: error.help() }
+        Self { code: error.code().to_string(), message: error.to_string(), help: error.help().into() }
     }
 }
 

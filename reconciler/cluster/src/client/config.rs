@@ -36,10 +36,10 @@ async fn load(connection: &Connection) -> Result<(Config, Option<String>), Error
     match kubeconfig {
         Ok(kubeconfig) => from_kubeconfig(kubeconfig, connection).await,
         Err(error) if connection.kubeconfig.is_none() && connection.context.is_none() => {
-            let config = Config::incluster().map_err(|_| unusable(&error))?;
+            let config = Config::incluster().map_err(|_| unusable(&error, connection))?;
             Ok((config, None))
         }
-        Err(error) => Err(unusable(&error)),
+        Err(error) => Err(unusable(&error, connection)),
     }
 }
 
@@ -56,15 +56,22 @@ async fn from_kubeconfig(
     let options = KubeConfigOptions { context: context.clone(), ..Default::default() };
     let config = Config::from_custom_kubeconfig(kubeconfig, &options)
         .await
-        .map_err(|error| unusable(&error))?;
+        .map_err(|error| unusable(&error, connection))?;
     Ok((config, context))
 }
 
 /// The parser quotes the file, and the file holds tokens: of its message only the place is kept.
-fn unusable(error: &KubeconfigError) -> Error {
+fn unusable(error: &KubeconfigError, connection: &Connection) -> Error {
+    let named = connection.kubeconfig.as_ref();
+    let file = named.map_or("the kubeconfig".to_owned(), |path| path.display().to_string());
     let why = match error {
-        KubeconfigError::Parse(_) => "the kubeconfig is not YAML, or not a kubeconfig".to_owned(),
-        other => other.to_string(),
+        KubeconfigError::Parse(_) => format!("{file} is not YAML, or not a kubeconfig"),
+        KubeconfigError::CurrentContextNotSet => {
+            format!("{file} has no `current-context`, and --context is not given")
+        }
+        // It names the file itself.
+        KubeconfigError::ReadConfig(..) => error.to_string(),
+        other => format!("{file}: {other}"),
     };
     Error::NoKubeconfig { why }
 }
