@@ -13,6 +13,8 @@ pub mod look;
 pub mod plan;
 pub mod progress;
 pub mod report;
+#[cfg(test)]
+mod schemas;
 pub mod status;
 pub mod table;
 pub mod words;
