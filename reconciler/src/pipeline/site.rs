@@ -29,15 +29,22 @@ impl SiteFolder {
     pub(super) fn parse(snapshot: &Snapshot, texts: Texts) -> Result<Self, Diagnostics> {
         let path = snapshot.path().to_owned();
         let name = join(&path, SITE_FILE);
-        let site = site::parse(&name, yaml::text_of(&name, &texts.site)?)?;
-        let lock = match &texts.lock {
-            Some(bytes) => {
-                let name = join(&path, LOCK_FILE);
-                lock::parse(&name, yaml::text_of(&name, bytes)?)?.value
+        let text = yaml::text_of(&name, &texts.site).map_err(Diagnostics::from);
+        let site = text.and_then(|text| site::parse(&name, text));
+        match (site, Self::lock(&path, texts.lock.as_deref())) {
+            (Ok(site), Ok(lock)) => Ok(Self { path, texts, site, lock }),
+            (Err(mut mistakes), Err(more)) => {
+                mistakes.extend(more);
+                Err(mistakes)
             }
-            None => Lock::default(),
-        };
-        Ok(Self { path, texts, site, lock })
+            (Err(mistakes), Ok(_)) | (Ok(_), Err(mistakes)) => Err(mistakes),
+        }
+    }
+
+    fn lock(path: &str, bytes: Option<&[u8]>) -> Result<Lock, Diagnostics> {
+        let Some(bytes) = bytes else { return Ok(Lock::default()) };
+        let name = join(path, LOCK_FILE);
+        Ok(lock::parse(&name, yaml::text_of(&name, bytes)?)?.value)
     }
 }
 
