@@ -169,6 +169,27 @@ const FORMATS: &[Mistake] = &[
         help: "copy what it leads to into the repository",
     },
     Mistake {
+        is: "a library of blueprints above the repository",
+        make: |lab| {
+            let up = "spec:\n  blueprints: [{ path: ../../../../etc }]\n";
+            edit(lab, "site.yaml", "spec:\n", up)
+        },
+        code: "SW0209",
+        place: "`../../../../etc/app/blueprint.yaml`",
+        help: "name a path below the top of the repository",
+    },
+    Mistake {
+        is: "a site above the repository",
+        make: |lab| {
+            commit(lab.folder());
+            let site = format!("file://{}//../../etc@main", lab.folder().display());
+            Extra { arguments: vec![site], ..Extra::default() }
+        },
+        code: "SW0209",
+        place: "`../../etc/",
+        help: "name a path below the top of the repository",
+    },
+    Mistake {
         is: "a file of 100 MB",
         make: |lab| {
             let file = fs::File::create(lab.folder().join("blueprints/app/model.bin")).unwrap();
@@ -460,7 +481,7 @@ fn commit(folder: &Path) {
     };
     git(&["init", "--quiet", "--initial-branch=main", "--template=", "."]);
     git(&["add", "--all"]);
-    git(&["commit", "--quiet", "--message=All there is"]);
+    git(&["commit", "--quiet", "--allow-empty", "--message=All there is"]);
 }
 
 /// What every file below the folder is: its content, or where a link leads. The cache is no part of it.
