@@ -188,6 +188,9 @@ impl<'a> Judge<'a> {
     }
 
     /// Judges the update of an object that is there.
+    ///
+    /// A forced dry run is not bound to the version that was read: it takes nothing, and on an object whose
+    /// status moves it would always come too late.
     pub(crate) async fn update(
         &self,
         subject: Subject<'a>,
@@ -201,9 +204,6 @@ impl<'a> Judge<'a> {
         if !prepared.conflicts.is_empty() {
             return Ok(Judgement::Refused(Refusal::Conflict(prepared.conflicts)));
         }
-        if prepared.force {
-            prepared.pin(&live.resource_version);
-        }
         let failure = match self.try_update(resource, object, &prepared).await {
             Ok(answer) => return accepted(&answer, object),
             Err(failure) => failure,
@@ -215,7 +215,6 @@ impl<'a> Judge<'a> {
                     Resolution::Held(held) => Ok(Judgement::Refused(Refusal::Conflict(held))),
                     Resolution::Force => {
                         prepared.force = true;
-                        prepared.pin(&live.resource_version);
                         self.forced(resource, object, &prepared, live).await
                     }
                 }
