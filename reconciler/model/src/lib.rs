@@ -23,5 +23,6 @@ pub mod render;
 pub mod report;
 pub mod revision;
 pub mod suggest;
+pub mod terminal;
 pub mod values;
 pub mod yaml;

@@ -2,7 +2,10 @@
 
 use annotate_snippets::{AnnotationKind, Element, Group, Level, Origin, Renderer, Snippet};
 
-use crate::diagnostic::{Diagnostic, Diagnostics, FileSpan, Place, Severity};
+use crate::{
+    diagnostic::{Diagnostic, Diagnostics, FileSpan, Place, Severity},
+    terminal::{clean, clean_lines, clean_source},
+};
 
 /// How a report looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,17 +67,20 @@ fn group(diagnostic: &Diagnostic) -> Group<'_> {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let title = level.primary_title(&diagnostic.message).id(diagnostic.code.to_string());
+    // Names and messages come from repositories, servers and clusters; only the source is normalized below.
+    let title =
+        level.primary_title(clean_lines(&diagnostic.message)).id(diagnostic.code.to_string());
     let span = diagnostic.place.span.as_ref();
     let source = span.map(|span| source(span, diagnostic.label.as_deref()));
     // A place without text has no line to write the label under.
     let homeless = span.is_none_or(|span| span.text.is_empty());
     let label = diagnostic.label.as_deref().filter(|_| homeless);
     let notes = label.into_iter().chain(diagnostic.notes.iter().map(String::as_str));
-    let notes = notes.map(|note| Level::NOTE.message(note).into());
+    let notes = notes.map(|note| Level::NOTE.message(clean_lines(note)).into());
     let subject = subject(&diagnostic.place);
-    let subject = subject.map(|subject| Level::NOTE.with_name("in").message(subject).into());
-    let help = diagnostic.help.as_deref().map(|help| Level::HELP.message(help).into());
+    let subject =
+        subject.map(|subject| Level::NOTE.with_name("in").message(clean(&subject)).into());
+    let help = diagnostic.help.as_deref().map(|help| Level::HELP.message(clean_lines(help)).into());
     title.elements(source.into_iter().chain(subject).chain(notes).chain(help))
 }
 
@@ -88,11 +94,12 @@ fn subject(place: &Place) -> Option<String> {
 
 fn source<'a>(span: &'a FileSpan, label: Option<&'a str>) -> Element<'a> {
     if span.text.is_empty() {
-        return Origin::path(&span.file).into();
+        return Origin::path(clean(&span.file)).into();
     }
     let line = Line::of(span);
-    let annotation = AnnotationKind::Primary.span(line.range).label(label);
-    let snippet = Snippet::source(line.text).path(&span.file).line_start(line.number);
+    let annotation = AnnotationKind::Primary.span(line.range).label(label.map(clean));
+    let snippet =
+        Snippet::source(clean_source(line.text)).path(clean(&span.file)).line_start(line.number);
     snippet.annotation(annotation).into()
 }
 
@@ -175,6 +182,34 @@ mod tests {
             let error = Diagnostic::error(format::WRONG_TYPE, "wrong").at(at("é\nb", range), "x");
             assert!(plain(error).contains("SW0103"));
         }
+    }
+
+    #[test]
+    fn nothing_in_a_report_can_act_on_a_terminal() {
+        let hostile = "\u{1b}]0;x\u{7} \u{9b}2J \u{202e}x\u{2066} \u{200f}";
+        let span = || FileSpan {
+            file: hostile.into(),
+            text: format!("a: {hostile}\n").as_str().into(),
+            range: 3..5,
+        };
+        let object = serde_json::json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": hostile },
+        });
+        let error = Diagnostic::error(format::WRONG_TYPE, hostile)
+            .at(span(), hostile)
+            .note(hostile)
+            .help(hostile);
+        let error = match Object::new(object) {
+            Ok(object) => error.object(object.id()),
+            Err(_) => error,
+        };
+        let homeless = Diagnostic::error(format::WRONG_TYPE, "x")
+            .at(FileSpan { text: "".into(), ..span() }, hostile);
+        let shown = plain(Diagnostics(vec![error, homeless]));
+        let acts =
+            |c: &char| *c != '\n' && (c.is_control() || "\u{202e}\u{2066}\u{200f}".contains(*c));
+        assert_eq!(shown.chars().find(acts), None, "{shown}");
+        assert!(shown.contains("\\u{1b}]0;x"), "{shown}");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Words and numbers for people: counts, durations, and text that cannot harm a terminal.
 
-use std::{fmt::Write as _, time::Duration};
+use std::time::Duration;
+
+pub use sitewright_model::terminal::clean;
 
 /// Returns `count` with thousands set apart, for example `12,345`.
 pub fn number(count: usize) -> String {
@@ -53,30 +55,6 @@ pub fn bytes(bytes: u64) -> String {
         unit = next;
     }
     format!("{}.{} {unit}", tenths / 10, tenths % 10)
-}
-
-/// Returns `text` with everything escaped that a terminal would act on instead of showing:
-/// control characters, and marks that turn the direction of writing.
-///
-/// What a repository or a cluster holds is not ours; a name must not be able to move the cursor.
-pub fn clean(text: &str) -> String {
-    if !text.chars().any(acts) {
-        return text.to_owned();
-    }
-    let mut out = String::with_capacity(text.len() + 8);
-    for character in text.chars() {
-        if acts(character) {
-            let _ = write!(out, "{}", character.escape_unicode());
-        } else {
-            out.push(character);
-        }
-    }
-    out
-}
-
-fn acts(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 /// Returns `text` cut to at most `room` characters; what was cut is marked by `mark`.
@@ -151,13 +129,6 @@ mod tests {
         assert_eq!(bytes(512), "512 B");
         assert_eq!(bytes(12_897_485), "12.3 MiB");
         assert_eq!(bytes(3 << 40), "3.0 TiB");
-    }
-
-    #[test]
-    fn text_from_elsewhere_cannot_move_the_cursor() {
-        assert_eq!(clean("a\u{1b}[2Jb"), "a\\u{1b}[2Jb");
-        assert_eq!(clean("\u{202e}txt"), "\\u{202e}txt");
-        assert_eq!(clean("Zürich"), "Zürich");
     }
 
     #[test]

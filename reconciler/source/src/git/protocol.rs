@@ -7,6 +7,7 @@
 use std::io::{self, Read, Write};
 
 use git2::Oid;
+use sitewright_model::terminal::clean;
 
 use super::{
     GitError,
@@ -263,7 +264,7 @@ pub(super) fn refused_pack(repository: Url, refused: Refused) -> GitError {
 /// Returns text from a server as it may be shown.
 pub(super) fn shown(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    text.trim().chars().take(SHOWN_MESSAGE).flat_map(char::escape_debug).collect()
+    clean(&text.trim().chars().take(SHOWN_MESSAGE).collect::<String>())
 }
 
 /// Reads the next packet; an error that the server reports is an error.
@@ -360,8 +361,13 @@ fn add_reference(references: &mut Vec<RemoteReference>, found: RemoteReference) 
 fn parse_reference(line: &[u8]) -> Option<RemoteReference> {
     let line = std::str::from_utf8(line).ok()?;
     let (id, name) = line.split_once(' ')?;
-    let id = whole_id(id)?;
+    let id = whole_id(id).filter(|_| is_name(name))?;
     Some(RemoteReference { name: name.to_owned(), id, commit: id })
+}
+
+/// Returns whether git would take this for the name of a reference: it allows no control character.
+fn is_name(name: &str) -> bool {
+    !name.chars().any(char::is_control)
 }
 
 /// Git writes ids in full; libgit2 would take a shorter one for a longer one.
@@ -381,7 +387,9 @@ fn read_references(stream: &mut dyn Read) -> Result<Vec<RemoteReference>, Failur
         let Some(text) = std::str::from_utf8(line).ok() else { continue };
         let mut words = text.split(' ');
         let (id, name) = (words.next().and_then(whole_id), words.next());
-        let (Some(id), Some(name)) = (id, name) else { return Err(unexpected(&packet)) };
+        let (Some(id), Some(name)) = (id, name.filter(|name| is_name(name))) else {
+            return Err(unexpected(&packet));
+        };
         let peeled = words.find_map(|word| whole_id(word.strip_prefix("peeled:")?));
         let commit = peeled.unwrap_or(id);
         references.push(RemoteReference { name: name.to_owned(), id, commit });

@@ -5,6 +5,8 @@
 
 use std::path::Path;
 
+use sitewright_model::terminal::clean;
+
 use super::{HelmError, Request};
 use crate::process::Finished;
 
@@ -26,7 +28,7 @@ pub(super) fn failed(finished: &Finished, folder: &Path, request: &Request<'_>) 
         !line.is_empty() && !line.starts_with("WARNING:") && !line.starts_with("Use --debug")
     });
     let mut lines: Vec<String> =
-        lines.map(|line| line.chars().flat_map(shown).take(LINE).collect()).collect();
+        lines.map(|line| clean(&line.replace('\t', " ")).chars().take(LINE).collect()).collect();
     let problem = match lines.iter().position(|line| line.starts_with("Error:")) {
         Some(at) => lines.remove(at).trim_start_matches("Error:").trim().to_owned(),
         None => format!("it ended with {}", finished.status),
@@ -45,8 +47,4 @@ fn place(said: &str, request: &Request<'_>) -> Option<String> {
         let is_place = numbers.split(':').all(|n| n.len() < 9 && n.parse::<u32>().is_ok());
         (is_of_chart && is_place).then(|| format!("{file}:{numbers}"))
     })
-}
-
-fn shown(c: char) -> Vec<char> {
-    if c.is_control() && c != '\t' { c.escape_debug().collect() } else { vec![c] }
 }
