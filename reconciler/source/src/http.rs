@@ -25,7 +25,7 @@ const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Redirects that are followed; git's own `http.maxRedirects` is 20, real servers need one or two.
 const REDIRECTS: usize = 5;
 
-/// What can go wrong with a request. Addresses are shown without credentials.
+/// What can go wrong with a request. Addresses are shown without credentials and queries.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HttpError {
     /// No connection, or it broke.
@@ -142,7 +142,7 @@ fn send_once(request: &Request<'_>, url: &Url) -> Result<Response<ureq::Body>, H
     if let Some(authorization) = &authorization {
         headers.push(("Authorization", authorization.expose().to_owned()));
     }
-    let address = url.public();
+    let address = url.address();
     let sent = match &request.body {
         None => {
             let mut builder = agent().get(&address);
@@ -159,7 +159,7 @@ fn send_once(request: &Request<'_>, url: &Url) -> Result<Response<ureq::Body>, H
             builder.config().timeout_global(Some(request.deadline)).build().send(&body[..])
         }
     };
-    sent.map_err(|error| HttpError::Unreachable { url: url.clone(), reason: error.to_string() })
+    sent.map_err(|error| HttpError::Unreachable { url: url.clone(), reason: in_words(&error) })
 }
 
 /// Returns the header `Authorization` for one hop.
@@ -226,10 +226,18 @@ fn trusted() -> RootCerts {
     RootCerts::from(certificates)
 }
 
+/// Returns the error of a request in words, without the address, whose query may be a secret.
+fn in_words(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::BadUri(_) => "its address cannot be asked for".to_owned(),
+        other => other.to_string(),
+    }
+}
+
 /// Returns why reading a body failed, in words.
 pub(crate) fn reason(error: &io::Error) -> String {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>()) {
-        Some(inner) => inner.to_string(),
+        Some(inner) => in_words(inner),
         None => error.to_string(),
     }
 }

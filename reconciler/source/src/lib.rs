@@ -26,4 +26,4 @@ pub use cache::Cache;
 pub use location::{Location, Reference};
 pub use settings::{Limits, Mirror, Settings};
 pub use snapshot::Snapshot;
-pub use url::Url;
+pub use url::{Url, public};

@@ -6,7 +6,7 @@ use sitewright_model::code::{self, Code};
 
 use crate::{
     error::Numbered,
-    url::{NotAUrl, Url, without_credentials},
+    url::{NotAUrl, Url, public},
 };
 
 /// Where a folder is.
@@ -128,7 +128,7 @@ impl Location {
         let repository = Repository::parse(text)?;
         let last = text.rsplit('/').next().unwrap_or_default();
         if text.contains("://") && last.contains('@') {
-            return Err(LocationError::NoFolder { text: without_credentials(text) });
+            return Err(LocationError::NoFolder { text: public(text) });
         }
         Ok(Self::Git { repository, path: String::new(), reference: Reference::Default })
     }
@@ -146,7 +146,7 @@ impl Repository {
             };
         }
         let url = Url::parse(text)
-            .map_err(|problem| LocationError::Url { text: without_credentials(text), problem })?;
+            .map_err(|problem| LocationError::Url { text: public(text), problem })?;
         Self::of_url(url)
     }
 

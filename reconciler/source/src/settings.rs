@@ -1,7 +1,8 @@
 //! What the caller decides: where the cache is, mirrors, whether the network may be used, bounds.
 
 use std::{
-    fmt, fs, io,
+    fmt, fs,
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
@@ -14,8 +15,11 @@ use sitewright_model::{
 
 use crate::{
     error::Numbered,
-    url::{Url, without_credentials},
+    url::{Url, public},
 };
+
+/// Bytes of a file of mirrors; real ones have a few lines.
+const MIRRORS_BYTES: u64 = 1024 * 1024;
 
 /// What the caller decides about reading sources.
 #[derive(Clone, Debug)]
@@ -58,7 +62,7 @@ pub struct Mirror {
 /// Where a mirror leads may hold credentials, so they are left out.
 impl fmt::Debug for Mirror {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Mirror({} -> {})", self.from, without_credentials(&self.to))
+        write!(f, "Mirror({} -> {})", public(&self.from), public(&self.to))
     }
 }
 
@@ -73,18 +77,25 @@ impl Mirror {
     /// Reads a file of mirrors: `mirrors: [{from: …, to: …}]`.
     pub fn read_file(path: &Path) -> Result<Vec<Self>, Diagnostics> {
         let name = path.display().to_string();
-        let bytes = fs::read(path)
+        let mut bytes = Vec::new();
+        fs::File::open(path)
+            .and_then(|file| file.take(MIRRORS_BYTES + 1).read_to_end(&mut bytes))
             .map_err(|source| MirrorError::Unreadable { path: name.clone(), source })?;
         let wrong = |problem: String| MirrorError::File { path: name.clone(), problem };
+        if bytes.len() as u64 > MIRRORS_BYTES {
+            return Err(wrong(format!("it has more than {MIRRORS_BYTES} bytes")).into());
+        }
         let document = yaml::parse_values(yaml::text_of(&name, &bytes)?)
             // The text is not shown: addresses of mirrors may hold credentials.
             .map_err(|mistake| mistake.at(&name, "".into()))?
             .pop()
             .ok_or_else(|| wrong("it is empty".to_owned()))?;
-        let file = MirrorFile::deserialize(&document).map_err(|error| wrong(error.to_string()))?;
+        // Nor is what the reader says of it, which may quote it.
+        let file = MirrorFile::deserialize(&document)
+            .map_err(|_| wrong("`mirrors` is no list of `from` and `to`".to_owned()))?;
         for mirror in &file.mirrors {
             if mirror.from.is_empty() || Url::parse(&mirror.to).is_err() {
-                let (from, to) = (mirror.from.clone(), without_credentials(&mirror.to));
+                let (from, to) = (public(&mirror.from), public(&mirror.to));
                 return Err(MirrorError::Target { from, to }.into());
             }
         }
@@ -176,17 +187,15 @@ pub enum MirrorError {
 impl Settings {
     /// Returns where `url` is read from: the mirror with the longest fitting beginning, else `url` itself.
     pub fn mirrored(&self, url: &Url) -> Result<Url, MirrorError> {
-        let public = url.public();
+        let address = url.address();
         let best = self
             .mirrors
             .iter()
-            .filter_map(|mirror| Some((mirror, public.strip_prefix(&mirror.from)?)))
+            .filter_map(|mirror| Some((mirror, address.strip_prefix(&mirror.from)?)))
             .max_by_key(|(mirror, _)| mirror.from.len());
         let Some((mirror, rest)) = best else { return Ok(url.clone()) };
-        Url::parse(&format!("{}{rest}", mirror.to)).map_err(|_| MirrorError::Target {
-            from: mirror.from.clone(),
-            to: without_credentials(&mirror.to),
-        })
+        Url::parse(&format!("{}{rest}", mirror.to))
+            .map_err(|_| MirrorError::Target { from: public(&mirror.from), to: public(&mirror.to) })
     }
 }
 
@@ -243,6 +252,14 @@ mod tests {
         }
         let error = read("mirrors: [{from: x, to: 'https://u:canary@h h/'}]").unwrap_err();
         assert!(!format!("{error:?}").contains("canary"), "{error:?}");
+        for text in [
+            "mirrors: 'https://u:canary@h/'",
+            "mirrors: [{from: x, to: y, 'https://u:canary@h/': 1}]",
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(!format!("{error:?}").contains("canary"), "{error:?}");
+        }
+        read(&format!("mirrors: []\n#{}", "x".repeat(1 << 20))).unwrap_err();
         assert!(Mirror::read_file(Path::new("/no/such")).is_err());
     }
 }

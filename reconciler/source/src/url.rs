@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
+use sitewright_model::digest::Digest;
+
 /// A credential: it has no Display, Debug or Serialize, so it cannot be printed (law 10).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Secret(String);
@@ -114,6 +116,10 @@ impl Url {
         let known = |c: char| c.is_ascii_alphanumeric() || ".-_:[]".contains(c);
         // A host or user that starts with `-` would be read as an option by ssh (CVE-2017-1000117).
         let option = |text: &str| text.starts_with('-');
+        // What looks like a port and is none is the beginning of a password with a slash in it.
+        if is_no_host(&authority) {
+            return Err(NotAUrl::BadHost);
+        }
         if authority.is_empty()
             || !authority.chars().all(known)
             || option(&authority)
@@ -162,8 +168,15 @@ impl Url {
         self.0.rest.split_once('?').map_or(self.0.rest.as_str(), |(path, _)| path)
     }
 
-    /// Returns the address without credentials: what may be printed, and what is sent to HTTP servers.
+    /// Returns the address as it may be printed: without credentials, and without a query, which may hold
+    /// one too (a signature, `?token=`).
     pub fn public(&self) -> String {
+        self.with_rest(without_query(self.scheme(), &self.0.rest)).address()
+    }
+
+    /// Returns the address without the user and the password, but with the query: what a server is asked for.
+    /// Never to be shown.
+    pub(crate) fn address(&self) -> String {
         match (&*self.0.scheme, &self.0.user) {
             // The user of ssh is a part of the address (`git@`), not a credential.
             ("ssh", Some(user)) => match self.0.rest.strip_prefix("/~/") {
@@ -247,13 +260,58 @@ impl fmt::Debug for Url {
     }
 }
 
-/// Returns `text` without credentials, whether or not it is an address: for messages about text that does not parse.
-pub(crate) fn without_credentials(text: &str) -> String {
+/// Returns `text` as [`Url::public`] has it, whether or not it is an address: for messages, keys, and text that
+/// does not parse. A folder and a reference behind the address of a repository (`//sites/lab@main`) stay.
+pub fn public(text: &str) -> String {
     let Some((scheme, after)) = text.split_once("://") else { return text.to_owned() };
-    let authority_end = after.find(['/', '?', '#']).unwrap_or(after.len());
-    match after.get(..authority_end).and_then(|authority| authority.rfind('@')) {
-        Some(at) => format!("{scheme}://{}", after.get(at + 1..).unwrap_or_default()),
-        None => text.to_owned(),
+    let after = without_query(scheme, after);
+    let (address, folder) = after.split_at(after.find("//").unwrap_or(after.len()));
+    let (authority, rest) =
+        address.split_at(address.find(['/', '?', '#']).unwrap_or(address.len()));
+    let (userinfo, host) = match authority.rsplit_once('@') {
+        Some((userinfo, host)) => (userinfo, format!("{host}{rest}")),
+        // A password with a slash in it that is not escaped: the host is what comes behind it.
+        None if is_no_host(authority) && address.contains('@') => {
+            let (userinfo, host) = address.rsplit_once('@').unwrap_or_default();
+            (userinfo, host.to_owned())
+        }
+        None => ("", address.to_owned()),
+    };
+    // The user of ssh is a part of the address (`git@`), not a credential.
+    let user = userinfo.split(':').next().filter(|user| scheme == "ssh" && !user.is_empty());
+    let user = user.map(|user| format!("{user}@")).unwrap_or_default();
+    format!("{scheme}://{user}{host}{folder}")
+}
+
+/// Returns what tells `text` from other addresses and may be shown: [`public`], with a digest of the query.
+pub(crate) fn identity(text: &str) -> String {
+    match text.split_once('?') {
+        Some((_, query)) if text.contains("://") => {
+            let digest: String = Digest::of(query).hex().chars().take(12).collect();
+            format!("{}?{digest}", public(text))
+        }
+        _ => public(text),
+    }
+}
+
+fn is_no_host(authority: &str) -> bool {
+    let port = authority.rsplit_once(':').map(|(_, port)| port);
+    port.filter(|port| !port.is_empty())
+        .is_some_and(|port| !port.ends_with(']') && port.parse::<u16>().is_err())
+}
+
+/// Takes away `?…`, and `#…` unless it is in the folder or reference behind `//`.
+fn without_query<'a>(scheme: &str, address: &'a str) -> &'a str {
+    // A path may hold these, and there is nobody to ask.
+    if matches!(scheme, "ssh" | "file") {
+        return address;
+    }
+    let address = address.split('?').next().unwrap_or(address);
+    match (address.find('#'), address.find("//")) {
+        (Some(at), folder) if folder.is_none_or(|folder| at < folder) => {
+            address.get(..at).unwrap_or(address)
+        }
+        _ => address,
     }
 }
 
@@ -296,7 +354,33 @@ mod tests {
             let shown = "https://git.example.edu:8443/lab/site.git";
             format!("{shown} {shown}")
         });
-        assert_eq!(without_credentials("https://x:canary@h h/p@q"), "https://h h/p@q");
+    }
+
+    #[test]
+    fn what_is_shown_of_a_text_holds_no_credential() {
+        for (text, shown) in [
+            ("https://x:canary@h h/p@q", "https://h h/p@q"),
+            ("https://x:can/ary@h/p", "https://h/p"),
+            ("https://h/p?token=canary", "https://h/p"),
+            ("https://canary@h/p#canary", "https://h/p"),
+            ("https://x:canary@h?token=canary", "https://h"),
+            ("https://canary@h/s.git//sites/a@v1#2", "https://h/s.git//sites/a@v1#2"),
+            ("https://h/p?next=https://x?token=canary", "https://h/p"),
+            ("ssh://git:canary@h/s.git", "ssh://git@h/s.git"),
+            ("ssh://git@h:22/s.git//a@v1", "ssh://git@h:22/s.git//a@v1"),
+            ("git@h:s.git//a", "git@h:s.git//a"),
+            ("https://[::1]:80/p", "https://[::1]:80/p"),
+            ("https://[::1]/p@q", "https://[::1]/p@q"),
+            ("file:///srv/a#b?c", "file:///srv/a#b?c"),
+            ("sites/lab", "sites/lab"),
+        ] {
+            assert_eq!(public(text), shown);
+            assert_eq!(public(shown), shown, "again");
+        }
+        let signed = Url::parse("https://h/x?X-Amz-Signature=canary#canary").unwrap();
+        assert_eq!(format!("{signed} {signed:?}"), "https://h/x https://h/x");
+        assert!(signed.address().contains("Signature=canary"));
+        assert!(Url::parse("https://x:can/ary@h/p").is_err());
     }
 
     #[test]
@@ -326,7 +410,7 @@ mod tests {
     #[test]
     fn references_are_joined() {
         let page = Url::parse("https://h/charts/index.yaml?x=1").unwrap();
-        let joined = |reference| page.join(reference).unwrap().to_string();
+        let joined = |reference| page.join(reference).unwrap().address();
         assert_eq!(joined("a-1.tgz"), "https://h/charts/a-1.tgz");
         assert_eq!(joined("/b.tgz"), "https://h/b.tgz");
         assert_eq!(joined("//other/c"), "https://other/c");

@@ -1,7 +1,6 @@
 //! What a command works with: settings, output, the runtime, signals.
 
 use std::{
-    fs,
     future::Future,
     io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
@@ -9,15 +8,15 @@ use std::{
 
 use sitewright_cluster::{Cluster, Connection};
 use sitewright_model::{
-    code::{machine, source},
+    code::machine,
     diagnostic::{Diagnostic, Diagnostics},
-    report, yaml,
+    report,
 };
 use sitewright_source::{Mirror, Settings};
 use tokio::runtime::Runtime;
 
 use super::{
-    exit::{Exit, Failure, file_failure},
+    exit::{Exit, Failure},
     global::{ColorWhen, Global},
     interrupt::{Interrupt, Stage},
     logging,
@@ -27,9 +26,6 @@ use crate::output::{
     Detail, Glyphs, Look,
     look::{self, UNLIMITED},
 };
-
-/// The size beyond which a file of mirrors is not read.
-const MIRRORS_BYTES: u64 = 1024 * 1024;
 
 /// What a command works with.
 pub(crate) struct Context {
@@ -152,7 +148,7 @@ impl Context {
         let mut settings = Settings::new(self.cache_dir()?);
         settings.offline = self.global.offline;
         if let Some(path) = &self.global.mirrors {
-            settings.mirrors = mirrors(path)?;
+            settings.mirrors = Mirror::read_file(path)?;
         }
         Ok(settings)
     }
@@ -181,37 +177,4 @@ fn color(when: ColorWhen) -> anstream::ColorChoice {
         ColorWhen::Always => anstream::ColorChoice::Always,
         ColorWhen::Never => anstream::ColorChoice::Never,
     }
-}
-
-/// Reads `mirrors: [{from: URL, to: URL}]`.
-fn mirrors(path: &Path) -> Result<Vec<Mirror>, Failure> {
-    let size = fs::metadata(path).map_err(|error| file_failure(path, &error))?.len();
-    if size > MIRRORS_BYTES {
-        return Err(bad_mirrors(path, "it is larger than 1 MiB").into());
-    }
-    let bytes = fs::read(path).map_err(|error| file_failure(path, &error))?;
-    let name = path.display().to_string();
-    let text = yaml::text_of(&name, &bytes)?;
-    let documents = yaml::parse_documents(&name, text)?;
-    let rules = documents.first().and_then(|document| document.value.get("mirrors"));
-    let rules = rules.and_then(serde_json::Value::as_array);
-    let rules = rules.ok_or_else(|| bad_mirrors(path, "it has no list `mirrors`"))?;
-    rules
-        .iter()
-        .map(|rule| {
-            let part = |key: &str| rule.get(key)?.as_str().map(str::to_owned);
-            let (Some(from), Some(to)) = (part("from"), part("to")) else {
-                return Err(bad_mirrors(path, "an entry lacks `from` or `to`").into());
-            };
-            Ok(Mirror { from, to })
-        })
-        .collect()
-}
-
-fn bad_mirrors(path: &Path, why: &str) -> Diagnostic {
-    Diagnostic::error(
-        source::BAD_MIRRORS,
-        format!("{} is not a file of mirrors: {why}", path.display()),
-    )
-    .help("write `mirrors: [{from: https://github.com/, to: https://mirror.example.edu/github/}]`")
 }

@@ -248,9 +248,9 @@ fn is_relative(path: &str) -> bool {
     matches!(path, "." | "..") || path.starts_with("./") || path.starts_with("../")
 }
 
-/// Returns the key of a library in `site.lock`.
+/// Returns the key of a library in `site.lock`, which is committed: without credentials.
 pub(super) fn lock_key(url: &str, reference: Option<&str>) -> String {
-    format!("{url}@{}", reference.unwrap_or("HEAD"))
+    format!("{}@{}", sitewright_source::public(url), reference.unwrap_or("HEAD"))
 }
 
 fn not_pinned(key: &str) -> Diagnostic {

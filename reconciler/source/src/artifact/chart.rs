@@ -10,7 +10,11 @@ use sitewright_model::{
 use super::{
     Artifact, ArtifactError, Pin, archive, manifests, oci, part_of_blueprint, repository, stored,
 };
-use crate::{cache::Cache, settings::Settings, url::without_credentials};
+use crate::{
+    cache::Cache,
+    settings::Settings,
+    url::{identity, public},
+};
 
 /// Where the chart is.
 enum Place<'a> {
@@ -22,7 +26,7 @@ enum Place<'a> {
 
 fn place_of(source: &HelmSource) -> Result<Place<'_>, ArtifactError> {
     let version = |chart: &str| {
-        let chart = without_credentials(chart);
+        let chart = public(chart);
         source.version.as_deref().ok_or(ArtifactError::Incomplete { chart, missing: "version" })
     };
     match (&source.path, &source.git, &source.chart, &source.repo) {
@@ -35,7 +39,7 @@ fn place_of(source: &HelmSource) -> Result<Place<'_>, ArtifactError> {
             Ok(Place::Repository { repo, chart, version: version(chart)? })
         }
         (None, None, Some(chart), None) => {
-            Err(ArtifactError::Incomplete { chart: without_credentials(chart), missing: "repo" })
+            Err(ArtifactError::Incomplete { chart: public(chart), missing: "repo" })
         }
         _ => Err(ArtifactError::Place {
             kind: "helm",
@@ -50,9 +54,9 @@ pub(super) fn place(source: &HelmSource) -> Result<String, ArtifactError> {
         Place::Path(path) => path.to_owned(),
         Place::Git(git) => manifests::git_place(git),
         Place::Repository { repo, chart, version } => {
-            format!("{chart} {version} of {}", without_credentials(repo))
+            format!("{chart} {version} of {}", identity(repo))
         }
-        Place::Registry { chart, version } => format!("{}:{version}", without_credentials(chart)),
+        Place::Registry { chart, version } => format!("{}:{version}", identity(chart)),
     })
 }
 

@@ -6,7 +6,7 @@ use super::ArtifactError;
 use crate::{
     http::{self, Request},
     settings::Settings,
-    url::{Url, without_credentials},
+    url::{Url, public},
 };
 
 /// Returns the address in `text`, or its mirror.
@@ -14,7 +14,7 @@ pub(super) fn address(
     text: &str,
     settings: &Settings,
 ) -> Result<Url, sitewright_model::diagnostic::Diagnostics> {
-    let bad = || ArtifactError::Address { text: without_credentials(text) };
+    let bad = || ArtifactError::Address { text: public(text) };
     let url = Url::parse(text).map_err(|_| bad())?;
     let mirrored = settings.mirrored(&url)?;
     match mirrored.scheme() {

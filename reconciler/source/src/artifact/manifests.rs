@@ -15,7 +15,7 @@ use crate::{
     location::{Location, Reference, Repository},
     settings::Settings,
     snapshot::Snapshot,
-    url::{Url, without_credentials},
+    url::{Url, identity, public},
 };
 
 /// Where the manifests are.
@@ -39,7 +39,7 @@ pub(super) fn place(source: &ManifestsSource) -> Result<String, ArtifactError> {
     Ok(match place_of(source)? {
         Place::Path(path) => path.to_owned(),
         Place::Git(git) => git_place(git),
-        Place::Url(url) => without_credentials(url),
+        Place::Url(url) => identity(url),
     })
 }
 
@@ -82,7 +82,7 @@ pub(super) fn kept(pin: Pin<'_>, cache: &Cache, from: &str) -> Option<(Digest, F
 /// Returns where a git folder is, for people.
 pub(super) fn git_place(git: &GitFolder) -> String {
     let path = git.path.trim_matches('/');
-    format!("{}//{path}@{}", without_credentials(&git.url), git.reference)
+    format!("{}//{path}@{}", public(&git.url), git.reference)
 }
 
 /// Returns the files of a folder or of one file in git.

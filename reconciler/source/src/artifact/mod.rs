@@ -23,7 +23,7 @@ use sitewright_model::{
 };
 
 pub use self::error::ArtifactError;
-use crate::{cache::Cache, settings::Settings};
+use crate::{cache::Cache, settings::Settings, url::identity};
 
 /// An upstream artifact.
 #[derive(Clone, Debug)]
@@ -158,10 +158,13 @@ impl<'a> Pin<'a> {
     /// Refuses a lock entry that was made for another place: its content may be anything.
     fn check_place(&self, from: &str) -> Result<(), ArtifactError> {
         match self {
-            Self::Locked(locked) if locked.from != from => Err(ArtifactError::LockedElsewhere {
-                from: from.to_owned(),
-                locked: locked.from.clone(),
-            }),
+            // Locks of before held the query as it was written.
+            Self::Locked(locked) if locked.from != from && identity(&locked.from) != from => {
+                Err(ArtifactError::LockedElsewhere {
+                    from: from.to_owned(),
+                    locked: identity(&locked.from),
+                })
+            }
             _ => Ok(()),
         }
     }

@@ -4,7 +4,7 @@ use serde_json::Value;
 use sitewright_model::{diagnostic::Diagnostics, digest::Digest, yaml};
 
 use super::{ArtifactError, chart::same_version, download};
-use crate::{nearest::nearest, settings::Settings, url::without_credentials};
+use crate::{nearest::nearest, settings::Settings, url::public};
 
 /// Addresses of one archive that are tried.
 const MOST_ADDRESSES: usize = 3;
@@ -17,10 +17,10 @@ pub(super) fn archive(
     from: &str,
     settings: &Settings,
 ) -> Result<Vec<u8>, Diagnostics> {
-    let place = without_credentials(repo);
+    let place = public(repo);
     let index_text = format!("{}/index.yaml", repo.trim_end_matches('/'));
     let index_url = download::address(&index_text, settings)?;
-    let index = download::bytes(&index_url, &without_credentials(&index_text), settings)?;
+    let index = download::bytes(&index_url, &public(&index_text), settings)?;
     let entry = find(&index, &place, chart, version)?;
     let urls = entry.get("urls").and_then(Value::as_array).into_iter().flatten();
     let mut failure = None;
@@ -29,9 +29,7 @@ pub(super) fn archive(
         let url = if url.contains("://") {
             download::address(url, settings)?
         } else {
-            index_url
-                .join(url)
-                .map_err(|_| ArtifactError::Address { text: without_credentials(url) })?
+            index_url.join(url).map_err(|_| ArtifactError::Address { text: public(url) })?
         };
         match download::bytes(&url, from, settings) {
             Ok(bytes) => {

@@ -91,7 +91,7 @@ struct Mirror<'a> {
 
 impl<'a> Mirror<'a> {
     fn acquire(url: &'a Url, settings: &'a Settings) -> Result<Self, GitError> {
-        let name: String = Digest::of(url.public()).hex().chars().take(32).collect();
+        let name: String = Digest::of(url.address()).hex().chars().take(32).collect();
         let folder = settings.cache_dir.join("git").join(name);
         match prepare(&folder) {
             Ok((changing, using)) => Self::in_cache(url, settings, &folder, changing, using),

@@ -221,10 +221,7 @@ impl Git {
         let repository = self.lock();
         let remote = repository.find_remote("origin").ok()?;
         let url = remote.url().ok()?;
-        Some(
-            Url::parse(url)
-                .map_or_else(|_| crate::url::without_credentials(url), |url| url.public()),
-        )
+        Some(Url::parse(url).map_or_else(|_| crate::url::public(url), |url| url.public()))
     }
 
     /// Returns id and kind of what the commit holds at `path`.

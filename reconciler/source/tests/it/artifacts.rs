@@ -433,6 +433,33 @@ fn manifests_come_from_a_path_git_or_a_url() {
     wrong(bench.fetch(&manifests(no_manifests()), None), code::source::BAD_SOURCE);
 }
 
+/// What a server redirects to, and what a blueprint asks for, may be signed: that is no text for a log or a lock.
+#[test]
+fn a_query_is_sent_and_never_shown() {
+    let bench = Bench::new();
+    let there = std::sync::Arc::new(Server::start(|_| Response::new(403, "")));
+    let target = there.clone();
+    let server = Server::start(move |_| {
+        Response::new(302, "").header("Location", target.url("x?X-Amz-Signature=canary"))
+    });
+    let from = |url: String| manifests(ManifestsSource { url: Some(url), ..no_manifests() });
+    let error =
+        wrong(bench.lock(&from(server.url("x.yaml?token=canary"))), code::source::DOWNLOAD_FAILED);
+    assert!(!error.contains("canary"), "{error}");
+    assert_eq!(there.requests()[0].query, "X-Amz-Signature=canary");
+    assert_eq!(server.requests()[0].query, "token=canary");
+
+    let server = Server::start(|_| Response::new(200, "kind: A\n"));
+    let source = from(server.url("x.yaml?token=canary"));
+    let mut locked = bench.lock(&source).unwrap().unwrap();
+    assert!(!locked.from.contains("canary"), "{}", locked.from);
+    bench.fetch(&source, Some(&locked)).unwrap();
+    let other = from(server.url("x.yaml?token=other"));
+    wrong(bench.fetch(&other, Some(&locked)), code::source::NOT_PINNED);
+    locked.from = server.url("x.yaml?token=canary");
+    bench.fetch(&source, Some(&locked)).expect("locks of before hold");
+}
+
 #[test]
 fn downloads_are_bounded() {
     let mut bench = Bench::new();

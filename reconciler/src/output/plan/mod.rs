@@ -25,14 +25,14 @@ pub fn json(plan: &Plan) -> String {
 /// How the reader calls this program for the plan's site, so that a hint can be copied as it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invocation {
-    /// The site as it was given on the command line.
+    /// The site as it was given on the command line, without credentials.
     pub site: String,
 }
 
 impl Invocation {
-    /// Makes the invocation of a site as it was given on the command line.
-    pub fn new(site: impl Into<String>) -> Self {
-        Self { site: site.into() }
+    /// Makes the invocation of a site as it was given on the command line; credentials in it are left out.
+    pub fn new(site: impl AsRef<str>) -> Self {
+        Self { site: sitewright_source::public(site.as_ref()) }
     }
 
     /// Returns a command line, for example `sitewright apply sites/lab-gpu --plan sha256:…`.
