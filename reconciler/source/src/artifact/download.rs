@@ -1,6 +1,10 @@
 //! One file from an address, within bounds.
 
-use std::{fs, io::Read as _, time::Duration};
+use std::{
+    fs,
+    io::{self, Read as _},
+    time::Duration,
+};
 
 use super::ArtifactError;
 use crate::{
@@ -40,7 +44,13 @@ pub(super) fn bytes(url: &Url, from: &str, settings: &Settings) -> Result<Vec<u8
 
 fn read_file(url: &Url, from: &str, limit: u64) -> Result<Vec<u8>, ArtifactError> {
     let mut bytes = Vec::new();
-    let read = fs::File::open(url.path())
+    // Opening a pipe waits until somebody writes into it.
+    let is_file = fs::metadata(url.path()).map(|metadata| metadata.is_file());
+    let read = is_file
+        .and_then(|is_file| {
+            is_file.then_some(()).ok_or_else(|| io::Error::other("it is not a file"))
+        })
+        .and_then(|()| fs::File::open(url.path()))
         .and_then(|file| file.take(limit.saturating_add(1)).read_to_end(&mut bytes));
     match read {
         Ok(_) if bytes.len() as u64 > limit => {

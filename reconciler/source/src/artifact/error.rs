@@ -36,6 +36,14 @@ pub enum ArtifactError {
         /// What was given, without credentials.
         text: String,
     },
+    /// The index of a chart repository leads to where it may not.
+    #[error("the index of `{from}` leads to `{to}`")]
+    Leads {
+        /// The repository.
+        from: String,
+        /// Where it leads.
+        to: String,
+    },
     /// A path with `..`, or from the top of the disk.
     #[error("the path `{0}` leaves the folder of the blueprint")]
     PathLeaves(String),
@@ -192,7 +200,7 @@ impl Numbered for ArtifactError {
             Self::Download { .. } => codes::DOWNLOAD_FAILED,
             Self::TooLarge { .. } => codes::TOO_LARGE,
             Self::NoChart { .. } => codes::CHART_NOT_FOUND,
-            Self::Registry { .. } => codes::REGISTRY_FAILED,
+            Self::Registry { .. } | Self::Leads { .. } => codes::REGISTRY_FAILED,
             Self::Archive { .. } => codes::BAD_ARCHIVE,
             Self::NotAChart { .. } => codes::NOT_A_CHART,
             Self::Version { .. } => codes::VERSION_MISMATCH,
@@ -233,6 +241,9 @@ impl Numbered for ArtifactError {
                 "write `repo: https://…` for a chart repository, or `chart: oci://…` for a registry"
             }
             Self::Address { .. } => "use https://, http://, oci:// or file://",
+            Self::Leads { .. } => {
+                "an index may not lead to files of this machine, nor from https:// to http://: tell whoever runs the repository, or name a mirror"
+            }
             Self::PathLeaves(_) => "copy the files into the folder of the blueprint",
             Self::NoSuchPath { .. } => "name a file or folder of the blueprint",
             Self::NotPinned { .. } | Self::LockedElsewhere { .. } => {

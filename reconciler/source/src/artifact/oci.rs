@@ -34,7 +34,16 @@ pub(super) fn archive(
     from: &str,
     settings: &Settings,
 ) -> Result<Vec<u8>, Diagnostics> {
-    let url = download::address(chart, settings)?;
+    archive_at(&download::address(chart, settings)?, version, from, settings)
+}
+
+/// Returns the archive of the chart at `url`, a mirror of which may be a folder on disk.
+pub(super) fn archive_at(
+    url: &Url,
+    version: &str,
+    from: &str,
+    settings: &Settings,
+) -> Result<Vec<u8>, Diagnostics> {
     if url.scheme() == "file" {
         // A mirror on disk holds the archives as `helm pull` names them.
         let archive = format!("{}-{version}.tgz", url.path().trim_end_matches('/'));
@@ -43,7 +52,7 @@ pub(super) fn archive(
     if settings.offline {
         return Err(ArtifactError::Offline { from: from.to_owned() }.into());
     }
-    Ok(Registry::new(&url, from, settings).pull(version)?)
+    Ok(Registry::new(url, from, settings).pull(version)?)
 }
 
 /// One repository of a registry.
@@ -181,14 +190,17 @@ impl<'a> Registry<'a> {
         }
         let refused = HttpError::Refused { url: url.clone(), status: 401 };
         let challenge = answer.header("www-authenticate").unwrap_or_default().to_owned();
-        let Some(token) = self.token_for(&challenge)? else { return Err(refused) };
+        // Another server than the registry may say what it wants, but not of us.
+        let is_registry = answer.url.same_origin(&self.base);
+        let Some(token) = self.token_for(&challenge, is_registry)? else { return Err(refused) };
         let answer = send(Some(token.clone()))?;
         self.token = Some(token);
         if answer.status == 401 { Err(refused) } else { Ok(answer) }
     }
 
-    /// Asks the token service that a challenge names (distribution: "Token Authentication").
-    fn token_for(&self, challenge: &str) -> Result<Option<Secret>, HttpError> {
+    /// Asks the token service that a challenge names (distribution: "Token Authentication"); with our
+    /// login only if the registry itself named it, over a way on which nobody else can have done so.
+    fn token_for(&self, challenge: &str, is_registry: bool) -> Result<Option<Secret>, HttpError> {
         let Some(parameters) = strip_scheme(challenge, "Bearer") else { return Ok(None) };
         let value = |name: &str| parameter(parameters, name);
         let Some(realm) = value("realm").and_then(|realm| Url::parse(&realm).ok()) else {
@@ -207,7 +219,7 @@ impl<'a> Registry<'a> {
         let url = realm.with_rest(query);
         let mut request = Request::get(&url, self.deadline());
         // A login for the registry is one for the token service that the registry names.
-        if realm.is_private() {
+        if is_registry && self.base.is_private() && realm.is_private() {
             request.authorization = credentials::known(&self.base).map(|login| login.header());
         }
         let bytes = http::send(&request)?.bytes(TOKEN_BYTES)?;

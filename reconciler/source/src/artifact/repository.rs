@@ -3,8 +3,12 @@
 use serde_json::Value;
 use sitewright_model::{diagnostic::Diagnostics, digest::Digest, yaml};
 
-use super::{ArtifactError, chart::same_version, download};
-use crate::{nearest::nearest, settings::Settings, url::public};
+use super::{ArtifactError, chart::same_version, download, oci};
+use crate::{
+    nearest::nearest,
+    settings::Settings,
+    url::{Url, public},
+};
 
 /// Addresses of one archive that are tried.
 const MOST_ADDRESSES: usize = 3;
@@ -24,14 +28,10 @@ pub(super) fn archive(
     let entry = find(&index, &place, chart, version)?;
     let urls = entry.get("urls").and_then(Value::as_array).into_iter().flatten();
     let mut failure = None;
-    for url in urls.filter_map(Value::as_str).take(MOST_ADDRESSES) {
-        // Charts that lie elsewhere have mirrors of their own; those beside the index come from beside the index.
-        let url = if url.contains("://") {
-            download::address(url, settings)?
-        } else {
-            index_url.join(url).map_err(|_| ArtifactError::Address { text: public(url) })?
-        };
-        match download::bytes(&url, from, settings) {
+    for text in urls.filter_map(Value::as_str).take(MOST_ADDRESSES) {
+        let found = address(repo, &index_url, text, settings)
+            .and_then(|url| fetch(&url, version, from, settings));
+        match found {
             Ok(bytes) => {
                 check_digest(&entry, &bytes, from)?;
                 return Ok(bytes);
@@ -40,7 +40,55 @@ pub(super) fn archive(
         }
     }
     let problem = "its index names no address of the chart".to_owned();
-    Err(failure.unwrap_or(ArtifactError::Registry { place, problem }).into())
+    Err(failure.unwrap_or_else(|| ArtifactError::Registry { place, problem }.into()))
+}
+
+/// Returns the address that `text` in the index means.
+///
+/// The index is written by somebody else: it may not lead to files of this machine, nor from an
+/// encrypted repository to an address that is not. A mirror may, since the user named it.
+fn address(
+    repo: &str,
+    index_url: &Url,
+    text: &str,
+    settings: &Settings,
+) -> Result<Url, Diagnostics> {
+    // Charts that lie elsewhere have mirrors of their own; those beside the index come from beside the index.
+    if !text.contains("://") {
+        let beside = index_url.join(text);
+        return Ok(beside.map_err(|_| ArtifactError::Address { text: public(text) })?);
+    }
+    let target = download::address(text, settings)?;
+    let is_mirrored = Url::parse(text).is_ok_and(|named| named != target);
+    let repository = Url::parse(repo).map_err(|_| ArtifactError::Address { text: public(repo) })?;
+    let is_allowed = match target.scheme() {
+        "file" => repository.scheme() == "file",
+        "http" => repository.scheme() != "https",
+        _ => true,
+    };
+    if !is_allowed && !is_mirrored {
+        return Err(ArtifactError::Leads { from: public(repo), to: public(text) }.into());
+    }
+    let is_same = target.same_origin(index_url) && target.password().is_none();
+    Ok(if is_same { target.with_credentials_of(index_url) } else { target })
+}
+
+fn fetch(
+    url: &Url,
+    version: &str,
+    from: &str,
+    settings: &Settings,
+) -> Result<Vec<u8>, Diagnostics> {
+    if url.scheme() != "oci" {
+        return Ok(download::bytes(url, from, settings)?);
+    }
+    // The index of a repository that moved to a registry: `oci://registry/charts/name:tag`.
+    let path = url.path();
+    let (chart, tag) = match path.rsplit_once(':') {
+        Some((chart, tag)) if !tag.contains('/') => (chart, tag),
+        _ => (path, version),
+    };
+    oci::archive_at(&url.with_rest(chart), tag, from, settings)
 }
 
 /// The index tells the digest of the archive's bytes; old ones leave it out.

@@ -247,6 +247,91 @@ fn what_a_chart_repository_lacks_is_named() {
     );
 }
 
+/// A chart repository whose index names `url`, and what else it answers.
+fn index_of(
+    url: impl Fn(u16) -> String + Send + Sync + 'static,
+    answer: impl Fn(&Request) -> Response + Send + Sync + 'static,
+) -> Server {
+    Server::start(move |request: &Request| {
+        let port = request.header("host").unwrap().rsplit(':').next().unwrap().parse().unwrap();
+        match request.path.as_str() {
+            "/index.yaml" => Response::new(
+                200,
+                format!(
+                    "apiVersion: v1\nentries:\n  kueue:\n  - version: 0.19.2\n    urls: ['{}']\n",
+                    url(port)
+                ),
+            ),
+            _ => answer(request),
+        }
+    })
+}
+
+/// Reading a pipe would wait for ever, and any other file is none of the index's business.
+#[test]
+fn an_index_does_not_lead_to_files_of_this_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("kueue-0.19.2.tgz"), archive("kueue")).unwrap();
+    let mut bench = Bench::new();
+    for scheme in ["file://", "FILE://localhost"] {
+        let file = format!("{scheme}{}/kueue-0.19.2.tgz", folder.path().display());
+        let server = index_of(move |_| file.clone(), |_| Response::new(404, ""));
+        let source = helm(from_repository(&server.url("")));
+        let text = wrong(bench.lock(&source), code::source::REGISTRY_FAILED);
+        assert!(text.to_lowercase().contains("leads to `file://"), "{text}");
+    }
+    let pipe = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let url = Some(format!("file://{}", pipe.display()));
+    let source = manifests(ManifestsSource { url, ..no_manifests() });
+    let text = wrong(bench.lock(&source), code::source::DOWNLOAD_FAILED);
+    assert!(text.contains("it is not a file"), "{text}");
+
+    let server = index_of(|_| "http://charts.example.edu/x.tgz".into(), |_| Response::new(404, ""));
+    let from = "https://charts.example.edu".to_owned();
+    bench.settings.mirrors =
+        vec![Mirror { from: from.clone(), to: server.url("").trim_end_matches('/').to_owned() }];
+    let text = wrong(bench.lock(&helm(from_repository(&from))), code::source::REGISTRY_FAILED);
+    assert!(text.contains("leads to `http://charts.example.edu/x.tgz`"), "{text}");
+    let to = format!("file://{}/", folder.path().display());
+    let archives = Mirror { from: "http://charts.example.edu/".into(), to };
+    bench.settings.mirrors.push(archives);
+    std::fs::copy(folder.path().join("kueue-0.19.2.tgz"), folder.path().join("x.tgz")).unwrap();
+    bench.lock(&helm(from_repository(&from))).expect("a mirror is the user's word");
+}
+
+#[test]
+fn an_address_on_the_same_server_gets_the_login_and_another_none() {
+    let archive_for_ann = |request: &Request| match request.header("authorization") {
+        Some("Basic YW5uOmNhbmFyeQ==") => Response::new(200, archive("kueue")),
+        _ => Response::new(401, ""),
+    };
+    let same = index_of(|port| format!("http://127.0.0.1:{port}/files/x.tgz"), archive_for_ann);
+    let bench = Bench::new();
+    let repo = format!("http://ann:canary@127.0.0.1:{}", same.port);
+    bench.lock(&helm(from_repository(&repo))).unwrap();
+    let other = std::sync::Arc::new(Server::start(|_| Response::new(200, archive("kueue"))));
+    let port = other.port;
+    let server = index_of(move |_| format!("http://127.0.0.1:{port}/x.tgz"), archive_for_ann);
+    let repo = format!("http://ann:canary@127.0.0.1:{}", server.port);
+    Bench::new().lock(&helm(from_repository(&repo))).unwrap();
+    assert!(other.requests()[0].header("authorization").is_none());
+}
+
+/// As the index of Bitnami does it.
+#[test]
+fn an_index_may_lead_to_a_registry() {
+    let registry = registry(|_, response| response);
+    let port = registry.port;
+    let server = index_of(
+        move |_| format!("oci://127.0.0.1:{port}/charts/kueue:0.19.2"),
+        |_| Response::new(404, ""),
+    );
+    let locked = Bench::new().lock(&helm(from_repository(&server.url("")))).unwrap().unwrap();
+    assert_eq!(locked.digest, chart_digest());
+}
+
 #[test]
 fn a_chart_repository_may_be_a_folder_of_a_mirror() {
     let folder = tempfile::tempdir().unwrap();
@@ -329,6 +414,33 @@ fn a_registry_serves_the_same_content_too() {
         "one token serves both requests"
     );
     wrong(bench.lock(&from_registry(&server, "0.19.3")), code::source::CHART_NOT_FOUND);
+}
+
+#[test]
+fn a_login_for_a_registry_is_asked_for_by_the_registry_alone() {
+    let login = "Basic YW5uOmNhbmFyeQ==";
+    let tokens = std::sync::Arc::new(Server::start(|_| Response::new(200, r#"{"token":"x"}"#)));
+    let challenge = format!("Bearer realm=\"http://127.0.0.1:{}/token\"", tokens.port);
+    let asks = {
+        let challenge = challenge.clone();
+        move |_: &Request| Response::new(401, "").header("WWW-Authenticate", challenge.clone())
+    };
+    let fetch = |port: u16| {
+        let chart = Some(format!("oci://ann:canary@127.0.0.1:{port}/charts/kueue"));
+        let source = helm(HelmSource { chart, version: Some("0.19.2".into()), ..nowhere() });
+        let text = wrong(Bench::new().lock(&source), code::source::DOWNLOAD_FAILED);
+        assert!(!text.contains("canary"), "{text}");
+    };
+    let registry = Server::start(asks.clone());
+    fetch(registry.port);
+    assert_eq!(tokens.requests()[0].header("authorization"), Some(login));
+    tokens.take_log();
+    let other = std::sync::Arc::new(Server::start(asks));
+    let there = other.clone();
+    let registry =
+        Server::start(move |_| Response::new(302, "").header("Location", there.url("v2")));
+    fetch(registry.port);
+    assert!(tokens.requests().iter().all(|request| request.header("authorization").is_none()));
 }
 
 #[test]
