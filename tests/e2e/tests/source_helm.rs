@@ -109,6 +109,60 @@ fn a_dependency_that_is_not_there_is_named_before_helm_runs() {
 }
 
 #[test]
+fn a_chart_must_not_call_what_changes_with_time_or_chance() {
+    let bench = Bench::new();
+    let helm = Helm::find(&bench.settings).unwrap();
+    let check = |template: &str, values: &Value| {
+        let entries = [
+            ("Chart.yaml", "apiVersion: v2\nname: x\nversion: 1.0.0\n"),
+            ("templates/x.yaml", template),
+            (
+                "templates/_unused.tpl",
+                "{{ define \"unused\" }}{{ now }}{{ genCA \"x\" 1 }}{{ end }}",
+            ),
+        ];
+        let entries = entries.map(|(path, text)| (path.to_owned(), text.as_bytes().into()));
+        let chart = Files { label: "x".to_owned(), entries: entries.into() };
+        let request = Request {
+            chart: &chart,
+            omit_dependencies: &[],
+            release: "release",
+            namespace: None,
+            values,
+            kube_version: None,
+            api_versions: &[],
+            hide: &[],
+        };
+        let text = helm.template(&request, &bench.settings.limits).unwrap();
+        helm.check_deterministic(&request, &text, &bench.settings.limits)
+    };
+    let none = json!({});
+    for pure in [
+        "a: 1",
+        "a: {{ keys (dict \"b\" 1 \"a\" 2) | sortAlpha | first }}",
+        "a: {{ \"{{ now }}\" | quote }}",
+        "{{ if .Values.on }}a: {{ now }}{{ end }}",
+    ] {
+        check(pure, &none).unwrap();
+    }
+    for impure in [
+        "a: {{ now | date \"2006-01-02\" }}",
+        "a: {{ 5 | date \"2006\" }}",
+        "a: {{ htmlDate \"x\" }}",
+        "a: {{ shuffle \"ab\" }}",
+        "a: {{ genPrivateKey \"rsa\" | sha256sum }}",
+        "a: {{ uuidv4 | len }}",
+    ] {
+        let error = check(impure, &none).unwrap_err();
+        assert_eq!(error.0[0].code, code::source::NOT_DETERMINISTIC, "{impure}");
+    }
+    let values = json!({ "text": "{{ now | date \"2006\" }}" });
+    check("a: {{ .Values.text | quote }}", &values).unwrap();
+    let error = check("a: {{ tpl .Values.text . | quote }}", &values).unwrap_err();
+    assert!(error.0[0].message.contains("date, now"), "{error}");
+}
+
+#[test]
 fn a_chart_that_refuses_its_values_says_where() {
     let bench = Bench::new();
     let chart = bench.folder.path().join("picky");

@@ -12,14 +12,14 @@ use tar::EntryType;
 use crate::{settings::Limits, snapshot::check_name};
 
 /// What the files of an archive are, by path.
-pub(super) type Entries = BTreeMap<String, Arc<[u8]>>;
+pub(crate) type Entries = BTreeMap<String, Arc<[u8]>>;
 
 /// Bytes that tar needs for a file besides its content: headers, long names, padding.
 const TAR_BYTES_PER_FILE: u64 = 4096;
 
 /// What can be wrong with an archive.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ArchiveProblem {
+pub(crate) enum ArchiveProblem {
     #[error("it cannot be read: {0}")]
     Unreadable(#[from] io::Error),
     #[error("it unpacks to more than {0} bytes")]
@@ -41,7 +41,7 @@ pub(super) enum ArchiveProblem {
 /// Unpacks a tar archive, compressed by gzip or not.
 ///
 /// The bound on what comes out bounds the ratio too: a bomb is stopped at that many bytes.
-pub(super) fn unpack(bytes: &[u8], limits: &Limits) -> Result<Entries, ArchiveProblem> {
+pub(crate) fn unpack(bytes: &[u8], limits: &Limits) -> Result<Entries, ArchiveProblem> {
     let most = limits.folder_bytes + TAR_BYTES_PER_FILE * limits.folder_files as u64;
     let stream: Box<dyn Read + '_> = if bytes.starts_with(&[0x1f, 0x8b]) {
         Box::new(MultiGzDecoder::new(bytes))

@@ -22,6 +22,7 @@ use sitewright_model::{
     },
 };
 
+pub(crate) use self::archive::unpack;
 pub use self::error::ArtifactError;
 use crate::{cache::Cache, settings::Settings, url::identity};
 

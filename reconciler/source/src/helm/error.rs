@@ -55,7 +55,7 @@ pub enum HelmError {
         facts: Vec<String>,
     },
     /// helm refused the chart or its values, and what it says may hold a secret.
-    #[error("helm could not render `{chart}`{}", at(place.as_deref()))]
+    #[error("helm could not render `{chart}`{}", failed_at(place.as_deref()))]
     Withheld {
         /// The chart.
         chart: String,
@@ -92,10 +92,24 @@ pub enum HelmError {
         /// The objects that differ.
         objects: Vec<String>,
     },
+    /// It reads the clock or makes things up, which may show later.
+    #[error("`{chart}` renders differently each time{}: it calls one of {}", at(place.as_deref()), functions.join(", "))]
+    Impure {
+        /// The chart.
+        chart: String,
+        /// The functions that it may have called.
+        functions: Vec<&'static str>,
+        /// File, line and column of the template, if helm names them.
+        place: Option<String>,
+    },
+}
+
+fn failed_at(place: Option<&str>) -> String {
+    place.map_or_else(String::new, |place| format!(": it failed at {place}"))
 }
 
 fn at(place: Option<&str>) -> String {
-    place.map_or_else(String::new, |place| format!(": it failed at {place}"))
+    place.map_or_else(String::new, |place| format!(" at {place}"))
 }
 
 impl Numbered for HelmError {
@@ -110,7 +124,7 @@ impl Numbered for HelmError {
             | Self::Failed { .. }
             | Self::NotText { .. } => codes::HELM_FAILED,
             Self::TooSlow { .. } | Self::TooMuch { .. } => codes::HELM_STOPPED,
-            Self::NotDeterministic { .. } => codes::NOT_DETERMINISTIC,
+            Self::NotDeterministic { .. } | Self::Impure { .. } => codes::NOT_DETERMINISTIC,
         }
     }
 
@@ -145,8 +159,8 @@ impl Numbered for HelmError {
             Self::TooSlow { .. } | Self::TooMuch { .. } => {
                 "the chart does too much for these values: look for a loop over a large value"
             }
-            Self::NotDeterministic { .. } => {
-                "give the chart what it makes up (a password, a certificate: see its values), or leave the objects out with `exclude`"
+            Self::NotDeterministic { .. } | Self::Impure { .. } => {
+                "give the chart what it makes up (a password, a certificate, a date: see its values), or switch off the part that does"
             }
         };
         Some(fixed.to_owned())

@@ -38,7 +38,7 @@ pub(super) fn failed(finished: &Finished, folder: &Path, request: &Request<'_>) 
 }
 
 /// Returns the first `chart/templates/file.yaml:LINE:COLUMN` that is of a file of the chart, without the chart.
-fn place(said: &str, request: &Request<'_>) -> Option<String> {
+pub(super) fn place(said: &str, request: &Request<'_>) -> Option<String> {
     let words = said.split(|c: char| c.is_whitespace() || "()<>\"'".contains(c));
     words.map(|word| word.trim_end_matches(':')).find_map(|word| {
         let (path, numbers) = word.split_once(':')?;

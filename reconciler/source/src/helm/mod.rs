@@ -20,9 +20,10 @@ use std::{
 use serde_json::Value;
 use sitewright_model::{diagnostic::Diagnostics, files::Files, name::is_dns_label, yaml};
 
+use self::determinism::Probe;
 pub use self::error::HelmError;
 use crate::{
-    process::{self, Program, Stopped},
+    process::{self, Finished, Program, Stopped},
     settings::{Limits, Settings},
     snapshot::check_name,
 };
@@ -81,6 +82,13 @@ pub struct Request<'a> {
     pub hide: &'a [String],
 }
 
+/// A run of helm that ended by itself.
+struct Ran {
+    finished: Finished,
+    /// Where the chart was; the folder is gone.
+    folder: PathBuf,
+}
+
 impl Helm {
     /// Finds the program: the settings name it, else `SITEWRIGHT_HELM`, else it is on the PATH.
     pub fn find(settings: &Settings) -> Result<Self, Diagnostics> {
@@ -102,6 +110,46 @@ impl Helm {
 
     /// Returns what helm prints for the chart; may hold secrets.
     pub fn template(&self, request: &Request<'_>, limits: &Limits) -> Result<String, Diagnostics> {
+        let ran = self.run(request, limits)?;
+        if !ran.finished.status.success() {
+            return Err(message::failed(&ran.finished, &ran.folder, request).into());
+        }
+        String::from_utf8(ran.finished.stdout)
+            .map_err(|_| HelmError::NotText { chart: request.chart.label.clone() }.into())
+    }
+
+    /// Returns an error if the chart renders differently each time, of which `first` was one.
+    ///
+    /// Cheap where it can be: a chart that names no function of time or chance is not rendered again.
+    /// Any other is rendered with these functions failing, so that one that is not called does no harm.
+    pub fn check_deterministic(
+        &self,
+        request: &Request<'_>,
+        first: &str,
+        limits: &Limits,
+    ) -> Result<(), Diagnostics> {
+        let Some(probe) = Probe::of(request.chart, request.values, limits) else { return Ok(()) };
+        let probing = Request { chart: &probe.chart, values: &probe.values, ..*request };
+        let ran = self.run(&probing, limits)?;
+        let is_pure = ran.finished.status.success();
+        if is_pure && ran.finished.stdout == first.as_bytes() {
+            return Ok(());
+        }
+        // Equal, where the chart merely shows a text that was taken for a call.
+        let objects = determinism::differing(first, &self.template(request, limits)?);
+        if is_pure && objects.is_empty() {
+            return Ok(());
+        }
+        let chart = request.chart.label.clone();
+        if !objects.is_empty() {
+            return Err(HelmError::NotDeterministic { chart, objects }.into());
+        }
+        let place = message::place(&ran.finished.stderr, &probing);
+        let functions = probe.functions.into_iter().collect();
+        Err(HelmError::Impure { chart, functions, place }.into())
+    }
+
+    fn run(&self, request: &Request<'_>, limits: &Limits) -> Result<Ran, Diagnostics> {
         check_names(request)?;
         let folder = folder()?;
         prepare(folder.path(), request).map_err(HelmError::Folder)?;
@@ -112,33 +160,7 @@ impl Helm {
         let deadline = Duration::from_secs(limits.helm_seconds);
         let finished = process::run(program, values, deadline, limits.helm_bytes)
             .map_err(|stopped| self.stopped(stopped, request))?;
-        if !finished.status.success() {
-            return Err(message::failed(&finished, folder.path(), request).into());
-        }
-        String::from_utf8(finished.stdout)
-            .map_err(|_| HelmError::NotText { chart: request.chart.label.clone() }.into())
-    }
-
-    /// Returns an error that names the objects that differ between `first` and a second rendering.
-    ///
-    /// Cheap where it can be: a chart that uses nothing random is not rendered again. The time is found
-    /// out only if it changes between the two.
-    pub fn check_deterministic(
-        &self,
-        request: &Request<'_>,
-        first: &str,
-        limits: &Limits,
-    ) -> Result<(), Diagnostics> {
-        if !determinism::may_differ(request.chart) {
-            return Ok(());
-        }
-        let second = self.template(request, limits)?;
-        let objects = determinism::differing(first, &second);
-        if objects.is_empty() {
-            return Ok(());
-        }
-        let chart = request.chart.label.clone();
-        Err(HelmError::NotDeterministic { chart, objects }.into())
+        Ok(Ran { finished, folder: folder.path().to_owned() })
     }
 
     fn command(&self, folder: &Path, request: &Request<'_>) -> Program {

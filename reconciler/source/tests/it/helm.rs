@@ -165,6 +165,27 @@ fn a_chart_that_makes_things_up_is_found_out() {
     check("x: {{ .Values.x }}").unwrap();
 }
 
+/// `now | date "2006-01-02"` is the same in two renderings of one day.
+#[test]
+fn a_chart_that_reads_the_clock_is_found_out_whatever_the_time() {
+    let script = "if grep -q 'x: {{ fail' \"$CHART/templates/x.yaml\"; then \
+                  echo 'Error: template: x/templates/x.yaml:1:6: wrong number of args for fail' >&2; exit 1; fi; \
+                  echo 'a: 1'";
+    let stage = stage("v3.19.0", script);
+    let helm = Helm::find(&stage.settings).unwrap();
+    let check = |template: &str| {
+        let (chart, values) = (chart(template), json!({}));
+        let request = request(&chart, &values);
+        helm.check_deterministic(&request, "a: 1\n", &stage.settings.limits)
+    };
+    let text = wrong(check("x: {{ now | date \"2006-01-02\" }}"), code::source::NOT_DETERMINISTIC);
+    assert!(
+        text.contains("each time at templates/x.yaml:1:6: it calls one of date, now"),
+        "{text}"
+    );
+    check("{{ if false }}{{ now }}{{ end }}").expect("what is not called does no harm");
+}
+
 #[test]
 fn omitted_dependencies_are_not_shown_to_helm() {
     let stage = stage("v3.19.0", "cat \"$CHART\"/Chart.yaml");
