@@ -101,13 +101,28 @@ impl<'a> Fetcher<'a> {
     }
 
     fn locked(&self, input: &ComponentInput, source: &SourceName) -> Option<&LockedSource> {
-        self.lock.sources.get(&lock_key(&input.blueprint.blueprint, source))
+        locked(self.lock, &input.blueprint.blueprint, source)
     }
 }
 
-/// Returns the key of a source in `site.lock`.
+/// Returns the key of a source in `site.lock`, where the site uses one version of the blueprint.
 pub(super) fn lock_key(blueprint: &Blueprint, source: &SourceName) -> String {
     format!("{}/{source}", blueprint.metadata.name)
+}
+
+/// Returns the key of a source in `site.lock`, where the site uses several versions of the blueprint.
+pub(super) fn versioned_lock_key(blueprint: &Blueprint, source: &SourceName) -> String {
+    format!("{}@{}/{source}", blueprint.metadata.name, blueprint.metadata.version)
+}
+
+/// Returns what the lock says of a source.
+pub(super) fn locked<'a>(
+    lock: &'a Lock,
+    blueprint: &Blueprint,
+    source: &SourceName,
+) -> Option<&'a LockedSource> {
+    let versioned = lock.sources.get(&versioned_lock_key(blueprint, source));
+    versioned.or_else(|| lock.sources.get(&lock_key(blueprint, source)))
 }
 
 /// Gives every error the component that needed the artifact.

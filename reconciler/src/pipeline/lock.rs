@@ -1,13 +1,16 @@
 //! Pinning: what a site's libraries and sources lead to now, for `site.lock`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use semver::Version;
 use sitewright_model::{
     diagnostic::Diagnostics,
     format::{
+        blueprint::Blueprint,
         lock::{Lock, LockedLibrary, LockedSource},
         site::Library,
     },
+    name::{BlueprintName, SourceName},
     render::BlueprintFolder,
 };
 use sitewright_source::{
@@ -37,8 +40,17 @@ pub(super) fn lock(
     let parsed = parsed::parse(snapshot, folder, settings)?;
     let mut lock = parsed.folder.lock;
     let mut mistakes = Diagnostics::default();
+    let mut versions: BTreeMap<&BlueprintName, BTreeSet<&Version>> = BTreeMap::new();
     for component in &parsed.components {
-        match sources(&component.input.blueprint, settings, cache) {
+        let metadata = &component.input.blueprint.blueprint.metadata;
+        versions.entry(&metadata.name).or_default().insert(&metadata.version);
+    }
+    for component in &parsed.components {
+        let blueprint = &component.input.blueprint;
+        let name = &blueprint.blueprint.metadata.name;
+        let is_only_version = versions.get(name).is_none_or(|versions| versions.len() == 1);
+        let key = if is_only_version { fetch::lock_key } else { fetch::versioned_lock_key };
+        match sources(blueprint, key, settings, cache) {
             Ok(sources) => lock.sources.extend(sources),
             Err(error) => mistakes.extend(fetch::named(error, &component.input)),
         }
@@ -81,6 +93,7 @@ fn resolve(
 
 fn sources(
     blueprint: &BlueprintFolder,
+    key: impl Fn(&Blueprint, &SourceName) -> String,
     settings: &Settings,
     cache: &Cache,
 ) -> Result<Vec<(String, LockedSource)>, Diagnostics> {
@@ -90,7 +103,7 @@ fn sources(
         match artifact::resolve(source, &blueprint.files, settings, cache) {
             Ok(None) => {}
             Ok(Some(found)) => {
-                locked.push((fetch::lock_key(&blueprint.blueprint, &source.name), found));
+                locked.push((key(&blueprint.blueprint, &source.name), found));
             }
             Err(error) => mistakes.extend(error),
         }

@@ -123,8 +123,7 @@ fn json(value: &impl Serialize) -> Vec<u8> {
 /// Returns the digests that the lock pins the sources of a component to.
 fn pins(input: &ComponentInput, lock: &Lock) -> Vec<Option<Digest>> {
     let blueprint = &input.blueprint.blueprint;
-    let pin =
-        |name| lock.sources.get(&fetch::lock_key(blueprint, name)).map(|locked| locked.digest);
+    let pin = |name| fetch::locked(lock, blueprint, name).map(|locked| locked.digest);
     blueprint.spec.sources.iter().map(|source| pin(&source.name)).collect()
 }
 

@@ -285,6 +285,51 @@ fn a_library_in_git_is_read_at_the_commit_of_the_lock() {
 }
 
 #[test]
+fn a_lock_holds_every_version_of_a_blueprint() {
+    let lab = Lab::new();
+    let url = |name: &str| format!("file://{}", lab.root().join(name).display());
+    let component = "    - name: others\n      blueprint: { name: team-space, version: 2.x }\n";
+    lab.write("sites/lab/site.yaml", &format!("{SITE}{component}"));
+    let libraries = "spec:\n  blueprints: [{ path: blueprints }, { path: newer }]\n";
+    lab.replace("sites/lab/site.yaml", "spec:\n", libraries);
+    for (library, version) in [("blueprints", "1.2.0"), ("newer", "2.0.0")] {
+        let manifest = format!("{version}.yaml");
+        let object =
+            format!("apiVersion: v1\nkind: Namespace\nmetadata: {{ name: v{} }}\n", &version[..1]);
+        lab.write(&manifest, &object);
+        let source =
+            format!("  sources: [{{ name: all, manifests: {{ url: '{}' }} }}]\n", url(&manifest));
+        let blueprint =
+            BLUEPRINT.replace("1.2.0", version).replace("  values: values.schema.json\n", "");
+        let blueprint = blueprint.replace("  templates: [templates/]\n", &source);
+        lab.write(&format!("{library}/team-space/blueprint.yaml"), &blueprint);
+    }
+    lab.replace("sites/lab/site.yaml", "      values: { teams: [nlp, vision] }\n", "");
+    let locked = || {
+        let lock = lock(&lab.location(), &lab.settings()).unwrap();
+        lab.write("sites/lab/site.lock", &sitewright_model::format::lock::print(&lock));
+        lock.sources.into_keys().collect::<Vec<_>>()
+    };
+    assert_eq!(locked(), ["team-space@1.2.0/all", "team-space@2.0.0/all"]);
+    assert_eq!(ids(&lab.run().unwrap()), ["Namespace v1", "Namespace v2"]);
+
+    lab.replace("sites/lab/site.yaml", component, "");
+    assert_eq!(ids(&lab.run().unwrap()), ["Namespace v1"], "the lock still fits");
+    assert_eq!(locked(), ["team-space/all"], "one version needs no number");
+    assert_eq!(ids(&lab.run().unwrap()), ["Namespace v1"]);
+}
+
+#[test]
+fn the_key_of_a_library_holds_no_password() {
+    let key = |url: &str| library::lock_key(url, Some("v1"));
+    assert_eq!(key("https://ann:canary@h/lib.git"), "https://h/lib.git@v1");
+    for url in ["https://H.example/lib.git", "ssh://git@h/lib.git", "git@h:lib.git", "/srv/lib.git"]
+    {
+        assert_eq!(key(url), format!("{url}@v1"), "locks of before hold");
+    }
+}
+
+#[test]
 fn a_requirement_names_the_blueprints_that_would_meet_it() {
     let lab = Lab::new();
     lab.replace(

@@ -36,7 +36,8 @@ pub struct Lock {
     /// Blueprint libraries in git, by `URL@ref`.
     #[serde(default)]
     pub libraries: BTreeMap<String, LockedLibrary>,
-    /// Sources without a digest of their own, by `blueprint/source`.
+    /// Sources without a digest of their own, by `blueprint/source`; where a site uses several versions of a
+    /// blueprint, by `blueprint@version/source`.
     #[serde(default)]
     pub sources: BTreeMap<String, LockedSource>,
 }
