@@ -45,6 +45,9 @@ pub enum NotAUrl {
     /// There is no host, or it holds a character that no host has.
     #[error("the host is missing or has a character that no host has")]
     BadHost,
+    /// The path of an address of ssh would be taken for an option there (CVE-2017-1000117).
+    #[error("its path starts with `-`")]
+    PathIsOption,
     /// There is a white space or control character.
     #[error("it holds a space or a control character")]
     BadCharacter,
@@ -126,6 +129,9 @@ impl Url {
             || user.as_deref().is_some_and(option)
         {
             return Err(NotAUrl::BadHost);
+        }
+        if scheme == "ssh" && rest.strip_prefix("/~/").is_some_and(option) {
+            return Err(NotAUrl::PathIsOption);
         }
         // Escapes can hide a line feed, which would say something else to a credential helper
         // (CVE-2020-5260), and an `@`, which would show another host than the one that is meant.
@@ -394,7 +400,14 @@ mod tests {
 
     #[test]
     fn hosts_that_a_program_would_read_as_an_option_are_refused() {
-        for text in ["ssh://-oProxyCommand=x/y", "-x@host:path", "ssh://-x@host/p", "https://"] {
+        for text in [
+            "ssh://-oProxyCommand=x/y",
+            "-x@host:path",
+            "ssh://-x@host/p",
+            "https://",
+            "git@host:-x",
+            "ssh://host/~/--exec=x",
+        ] {
             assert!(Url::parse(text).is_err(), "{text}");
         }
         for text in [

@@ -4,6 +4,9 @@ use git2::{ErrorCode, ObjectType, Oid, Repository};
 
 use crate::{location::Reference, nearest::nearest, snapshot::SnapshotError};
 
+/// What a repository is at now: its default branch, where nothing is checked out.
+pub(crate) const HEAD: &str = "HEAD";
+
 /// Returns the commit that `reference` names in a repository on disk; `label` is what to call that.
 pub(crate) fn resolve_local(
     repository: &Repository,
@@ -12,10 +15,8 @@ pub(crate) fn resolve_local(
 ) -> Result<Oid, SnapshotError> {
     let names = local_names(repository);
     match reference {
-        Reference::Default => match repository.head().and_then(|head| head.peel_to_commit()) {
-            Ok(commit) => Ok(commit.id()),
-            Err(_) => Err(SnapshotError::Empty(label.to_owned())),
-        },
+        Reference::Default => head(repository, label),
+        Reference::Named(name) if name == HEAD => head(repository, label),
         Reference::Commit(id) => {
             commit_by_id(repository, id).ok_or_else(|| unknown(reference, label, &names))
         }
@@ -28,10 +29,19 @@ pub(crate) fn resolve_local(
             peeled(repository, &format!("refs/tags/{tag}"))
                 .ok_or_else(|| unknown(reference, label, &names))
         }
+        // What was fetched from elsewhere (`origin/main`) is known here alone: no server tells of it.
         Reference::Named(name) => candidates(name)
             .iter()
+            .chain([&format!("refs/remotes/{name}")])
             .find_map(|full| peeled(repository, full))
             .map_or_else(|| commit_by_prefix(repository, name, reference, label, &names), Ok),
+    }
+}
+
+fn head(repository: &Repository, label: &str) -> Result<Oid, SnapshotError> {
+    match repository.head().and_then(|head| head.peel_to_commit()) {
+        Ok(commit) => Ok(commit.id()),
+        Err(_) => Err(SnapshotError::Empty(label.to_owned())),
     }
 }
 
@@ -71,7 +81,8 @@ pub(crate) fn unknown(reference: &Reference, label: &str, full_names: &[String])
 }
 
 fn short_name(full: &str) -> &str {
-    full.strip_prefix("refs/heads/").or_else(|| full.strip_prefix("refs/tags/")).unwrap_or(full)
+    let kinds = ["refs/heads/", "refs/tags/", "refs/remotes/"];
+    kinds.iter().find_map(|kind| full.strip_prefix(kind)).unwrap_or(full)
 }
 
 fn local_names(repository: &Repository) -> Vec<String> {

@@ -62,6 +62,11 @@ fn branches_tags_ranges_and_commits_are_found() {
     assert_eq!(commit("semver:~1.2"), first.to_string());
     assert_eq!(commit(&first.to_string()), first.to_string());
     assert_eq!(commit(&first.to_string()[..10]), first.to_string());
+    repo.git.reference("refs/remotes/origin/main", first, false, "").unwrap();
+    assert_eq!(commit("origin/main"), first.to_string(), "as it was fetched");
+    repo.git(&["checkout", "-q", "--detach", &first.to_string()]);
+    assert_eq!(commit("HEAD"), first.to_string(), "what is checked out");
+    repo.git(&["checkout", "-q", "main"]);
     let plain = format!("file://{}//sites/lab", repo.path().display());
     assert_eq!(open(&plain).unwrap().origin().commit, Some(second.to_string()));
 }
