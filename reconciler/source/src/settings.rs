@@ -122,6 +122,8 @@ pub struct Limits {
     pub object_bytes: u64,
     /// Bytes of all objects of a fetch, inflated.
     pub inflated_bytes: u64,
+    /// Bytes of all mirrors of git repositories together; the one that was not used for longest goes first.
+    pub mirrors_bytes: u64,
     /// Seconds of one fetch from a git server, from the first byte to the last.
     pub fetch_seconds: u64,
     /// Bytes of one download. The index of a large chart repository reaches 30 MB.
@@ -146,6 +148,7 @@ impl Default for Limits {
             fetch_bytes: 1024 * MIB,
             object_bytes: 128 * MIB,
             inflated_bytes: 8 * 1024 * MIB,
+            mirrors_bytes: 4 * 1024 * MIB,
             fetch_seconds: 600,
             download_bytes: 64 * MIB,
             download_seconds: 300,

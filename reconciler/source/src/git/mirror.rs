@@ -1,13 +1,14 @@
 //! Mirrors: one bare repository on disk for each repository on a server, with the commits that were asked for.
 
 use std::{
+    cell::Cell,
     collections::HashSet,
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use git2::{ObjectType, Oid, Repository};
@@ -18,7 +19,7 @@ use super::{
     http::HttpWire,
     pack::{Bounds, Checked},
     protocol::{RemoteReference, Session, Wire, Wish, refused_pack},
-    refs,
+    refs, room,
     ssh::SshWire,
 };
 use crate::{
@@ -70,6 +71,9 @@ pub(crate) fn open(
         mirror.bring(reference)?
     };
     mirror.remember(reference, commit)?;
+    if mirror.has_grown.get() {
+        room::make_room(&settings.cache_dir.join("git"), settings.limits.mirrors_bytes);
+    }
     Ok(Mirrored { repository: mirror.repository, commit, in_use: mirror.in_use })
 }
 
@@ -84,6 +88,8 @@ struct Mirror<'a> {
     limits: &'a Limits,
     repository: Repository,
     in_use: InUse,
+    /// Whether anything was fetched into it.
+    has_grown: Cell<bool>,
     _changing: Option<File>,
 }
 
@@ -114,7 +120,10 @@ impl<'a> Mirror<'a> {
         if !wait_for_lock(&changing, patience).map_err(|error| store(io_error(&error)))? {
             return Err(GitError::Busy { repository: url.clone() });
         }
-        let path = folder.join("repository");
+        let path = folder.join(room::REPOSITORY);
+        // The time of the last use, for those who need room.
+        let _ = changing.set_modified(SystemTime::now());
+        room::sweep(&path);
         // Nobody reads it, and it has grown: begin again with what is asked for now.
         let is_outgrown = count_packs(&path) > MOST_PACKS && !settings.offline;
         if is_outgrown && using.try_lock().is_ok() {
@@ -137,6 +146,7 @@ impl<'a> Mirror<'a> {
             limits: &settings.limits,
             repository: repository.map_err(store)?,
             in_use: InUse::Locked { _file: using },
+            has_grown: Cell::new(false),
             _changing: Some(changing),
         })
     }
@@ -146,7 +156,8 @@ impl<'a> Mirror<'a> {
         let folder = tempfile::tempdir().map_err(|error| store(io_error(&error)))?;
         let repository = Repository::init_bare(folder.path()).map_err(store)?;
         let in_use = InUse::Temporary { _folder: folder };
-        Ok(Self { url, limits, repository, in_use, _changing: None })
+        let has_grown = Cell::new(false);
+        Ok(Self { url, limits, repository, in_use, has_grown, _changing: None })
     }
 
     /// Returns the commit that `reference` meant when it was last asked for.
@@ -219,6 +230,7 @@ impl Mirror<'_> {
         match reference {
             Reference::Commit(id) => self.bring_commit(id, reference),
             Reference::Default => self.bring_default(reference),
+            Reference::Named(name) if name == refs::HEAD => self.bring_default(reference),
             Reference::Range { text, range } => {
                 let tags = self.session()?.references(&["refs/tags/"])?;
                 let names = names(&tags);
@@ -342,6 +354,7 @@ impl Mirror<'_> {
         self.session()?.fetch(wish, &mut checked)?;
         let mut pack =
             checked.finish().map_err(|refused| refused_pack(self.url.clone(), refused))?;
+        self.has_grown.set(true);
         pack.commit().map(drop).map_err(store)
     }
 
@@ -411,7 +424,7 @@ fn is_complete(repository: &Repository, commit: Oid) -> Result<(), Incomplete> {
 }
 
 /// Makes the folder of a mirror and opens its two lock files: who changes it, and who reads it.
-fn prepare(folder: &Path) -> io::Result<(File, File)> {
+pub(super) fn prepare(folder: &Path) -> io::Result<(File, File)> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let open = |name: &str| {
         let path: PathBuf = folder.join(name);

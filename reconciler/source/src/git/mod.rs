@@ -12,6 +12,7 @@ mod pack;
 mod packet;
 mod protocol;
 pub(crate) mod refs;
+mod room;
 mod ssh;
 
 pub use error::GitError;

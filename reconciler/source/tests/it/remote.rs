@@ -54,6 +54,7 @@ fn every_kind_of_reference_is_fetched_over_http() {
     for server in [Server::git(repo.path()), old_server(&repo)] {
         for (reference, expected) in [
             ("main", &third),
+            ("HEAD", &third),
             ("refs/heads/main", &third),
             ("v1.2.0", &first),
             ("semver:1.x", &second),
@@ -419,6 +420,46 @@ fn an_outgrown_mirror_is_made_anew_once_nobody_reads_it() {
     drop(reader);
     assert!(open_with(&at, &settings(cache.path())).unwrap().file("big.txt").is_ok());
     assert!(count() < 10);
+}
+
+#[test]
+fn mirrors_make_room_for_each_other_unless_they_are_read() {
+    let cache = tempfile::tempdir().unwrap();
+    let mut settings = settings(cache.path());
+    let repositories: Vec<_> = (0..4).map(|_| site()).collect();
+    let servers: Vec<_> = repositories.iter().map(|repo| Server::git(repo.path())).collect();
+    let open = |number: usize, settings: &Settings| {
+        open_with(&format!("{}//@main", servers[number].url(".git")), settings).unwrap()
+    };
+    let kept = || {
+        let mirrors = fs::read_dir(cache.path().join("git")).unwrap().flatten();
+        mirrors.filter(|mirror| mirror.path().join("repository").exists()).count()
+    };
+    let reader = open(0, &settings);
+    for number in [1, 2] {
+        open(number, &settings);
+    }
+    assert_eq!(kept(), 3);
+    settings.limits.mirrors_bytes = 1;
+    let newest = open(3, &settings);
+    assert_eq!(kept(), 2, "the one that is read, and the one that was just fetched");
+    assert!(reader.file("big.txt").is_ok() && newest.file("big.txt").is_ok());
+    drop(reader);
+    assert!(open(0, &settings).file("big.txt").is_ok());
+}
+
+#[test]
+fn what_a_killed_fetch_left_is_swept() {
+    let repo = site();
+    let server = Server::git(repo.path());
+    let cache = tempfile::tempdir().unwrap();
+    let at = format!("{}//@main", server.url(".git"));
+    drop(open_with(&at, &settings(cache.path())).unwrap());
+    let mirrors: Vec<_> = fs::read_dir(cache.path().join("git")).unwrap().flatten().collect();
+    let left = mirrors[0].path().join("repository/objects/pack/pack_git2_abc123");
+    fs::write(&left, "half a pack").unwrap();
+    open_with(&at, &settings(cache.path())).unwrap();
+    assert!(!left.exists());
 }
 
 #[test]
