@@ -185,6 +185,55 @@ fn a_signal_while_it_waits_ends_the_wait() {
     assert!(lab.live("configmap", "second").is_none());
 }
 
+#[test]
+fn a_signal_before_anything_is_written_changes_nothing() {
+    let (mut lab, proxy) = Lab::behind_proxy("stop-reading");
+    lab.component("app", &config_map("a"));
+    let (sender, receiver) = mpsc::channel::<Handle>();
+    proxy.call_before(1, move || {
+        let program = receiver.recv().expect("the program runs");
+        program.signal("INT");
+        program.wait_to_say("nothing was changed");
+    });
+    let mut answer = None;
+    let requests = lab.requests(|| {
+        let running = Running::start(&mut lab.command(&["apply", "--yes"]));
+        sender.send(running.handle()).expect("the proxy waits for it");
+        answer = Some(running.end());
+    });
+    let run = answer.expect("it ran");
+    assert_eq!(run.code, 130, "{run}");
+    assert!(requests.writes().is_empty(), "{requests}");
+    assert_goes_on(&lab);
+}
+
+/// A request that hangs is not waited for by somebody who asks twice.
+#[test]
+fn a_second_signal_ends_at_once_and_the_next_run_goes_on() {
+    let (mut lab, proxy) = Lab::behind_proxy("stop-twice");
+    chain(&mut lab, &["a", "b", "c"]);
+    let (sender, receiver) = mpsc::channel::<Handle>();
+    proxy.count_only(|request| request.writes() && request.path.ends_with("/configmaps/b"));
+    proxy.call_before(1, move || {
+        let program = receiver.recv().expect("the program runs");
+        program.signal("INT");
+        program.wait_to_say("stopping: requests under way are finished");
+        // The request is still without an answer.
+        program.signal("TERM");
+        program.wait_to_say("the next apply goes on where this one stopped");
+    });
+    let running = Running::start(&mut lab.command(&["apply", "--yes"]));
+    sender.send(running.handle()).expect("the proxy waits for it");
+    let run = running.end();
+    assert_eq!(run.code, 143, "{run}");
+    assert!(lab.live("configmap", "c").is_none(), "{run}");
+    let uid = lab.uid("configmap", "a");
+    proxy.restart();
+    // The lock was not given back, and its holder is known to be gone.
+    assert_goes_on(&lab);
+    assert_eq!(lab.uid("configmap", "a"), uid);
+}
+
 /// Sends the signal within a replacement. `second` comes after it, so that something is left to do.
 fn within_a_replacement(
     name: &str,
