@@ -29,7 +29,7 @@ impl SiteFolder {
     pub(super) fn parse(snapshot: &Snapshot, texts: Texts) -> Result<Self, Diagnostics> {
         let path = snapshot.path().to_owned();
         let name = join(&path, SITE_FILE);
-        let text = yaml::text_of(&name, &texts.site).map_err(Diagnostics::from);
+        let text = yaml::text_of(&name, &texts.site);
         let site = text.and_then(|text| site::parse(&name, text));
         match (site, Self::lock(&path, texts.lock.as_deref())) {
             (Ok(site), Ok(lock)) => Ok(Self { path, texts, site, lock }),

@@ -40,3 +40,27 @@ async fn status_tells_what_is_there_and_why_the_rest_is_not_ready() {
         of("web")
     );
 }
+
+#[tokio::test]
+async fn a_deletion_that_hangs_tells_who_serves_the_finalizer_and_who_added_it() {
+    namespace("hangs");
+    let site = Site::new("hangs").component("app", [config_map("hangs", "held", "v")]);
+    apply_on(&cluster().await, &site, sitewright_cluster::apply::Options::default()).await.unwrap();
+    let kubectl = |arguments: &[&str]| control_plane().kubectl(arguments).unwrap();
+    let finalizers = |list: &str| {
+        let patch = format!(r#"{{"metadata":{{"finalizers":{list}}}}}"#);
+        let object = ["patch", "configmap", "held", "-n", "hangs", "--type=merge", "-p", &patch];
+        kubectl(&[object.as_slice(), &["--field-manager=hold-controller"]].concat());
+    };
+    finalizers(r#"["kubernetes.io/pvc-protection","example.org/hold"]"#);
+    kubectl(&["delete", "configmap", "held", "-n", "hangs", "--wait=false"]);
+    let cluster = cluster().await;
+    let live = cluster.observe(site.desired(), Depth::SkipCreates).await.unwrap();
+    let all = cluster.status(site.desired(), &live).await.unwrap();
+    finalizers("[]");
+    let Health::Terminating { why } = &all[0].health else { panic!("{all:#?}") };
+    let held = "held by finalizers kubernetes.io/pvc-protection (kube-controller-manager: until no \
+                pod uses the claim) and example.org/hold (by its name, a controller of example.org; \
+                added by hold-controller)";
+    assert!(why.ends_with(held), "{why}");
+}
