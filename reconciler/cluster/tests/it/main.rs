@@ -11,4 +11,5 @@ mod inventory;
 mod lock;
 mod observe;
 mod races;
+mod recorded;
 mod site;
