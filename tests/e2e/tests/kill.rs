@@ -116,6 +116,18 @@ fn at_every_request(cut: Cut, survives: impl Fn(&mut Killer<'_>)) {
     panic!("after {MOST} requests an apply is not through: not every one was cut");
 }
 
+/// A lab of its own, with a config map that nobody owns; in one call of kubectl, for there are many labs.
+fn lab_with(prefix: &str, killer: &Killer<'_>, map: &str) -> Lab {
+    let name = format!("{prefix}-{:?}-{}", killer.cut, killer.number).to_lowercase();
+    let lab = Lab::on(control_plane(), control_plane().kubeconfig(), &name);
+    let objects = format!(
+        "apiVersion: v1\nkind: Namespace\nmetadata: {{ name: '{{ns}}' }}\n---\n\
+         apiVersion: v1\nkind: ConfigMap\nmetadata: {{ name: {map}, namespace: '{{ns}}' }}\ndata: {{ mine: 'yes' }}\n"
+    );
+    lab.kubectl_with(&["create", "-f", "-"], &objects);
+    lab
+}
+
 /// The live config maps of the lab by name.
 fn config_maps(lab: &Lab) -> BTreeMap<String, Value> {
     let text = lab.kubectl(&["get", "configmaps", "-n", lab.name(), "-o", "json"]);
@@ -142,8 +154,7 @@ fn owned(maps: &BTreeMap<String, Value>) -> Vec<&str> {
 // === config maps: created, updated, replaced, pruned ===
 
 fn survives_small_changes(killer: &mut Killer<'_>) {
-    let mut lab = Lab::new(&format!("kill-{:?}-{}", killer.cut, killer.number).to_lowercase());
-    lab.kubectl(&["create", "configmap", "stranger", "-n", lab.name()]);
+    let mut lab = lab_with("kill", killer, "stranger");
 
     lab.component("app", BEFORE);
     killer.apply(&lab);
@@ -199,8 +210,7 @@ fn widgets(lab: &str) -> String {
 }
 
 fn survives_definition_adoption_and_release(killer: &mut Killer<'_>) {
-    let mut lab = Lab::new(&format!("kinds-{:?}-{}", killer.cut, killer.number).to_lowercase());
-    lab.kubectl(&["create", "configmap", "adopted", "-n", lab.name(), "--from-literal=mine=yes"]);
+    let mut lab = lab_with("kinds", killer, "adopted");
     let before = uid(&config_maps(&lab), "adopted");
 
     lab.component("widgets", &widgets(lab.name()));
