@@ -1,7 +1,5 @@
 //! Names of sites that YAML would take for something else than text.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
-
 use std::{fs, process::Command};
 
 #[test]
