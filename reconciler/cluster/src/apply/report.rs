@@ -80,7 +80,11 @@ pub struct Trouble {
 
 impl From<&Error> for Trouble {
     fn from(error: &Error) -> Self {
-        Self { code: error.code().to_string(), message: error.to_string(), help: error.help().into() }
+        Self {
+            code: error.code().to_string(),
+            message: error.to_string(),
+            help: error.help().into(),
+        }
     }
 }
 

@@ -38,10 +38,10 @@ const HOLD: Duration = Duration::from_secs(10);
 /// How often the holder shows that it lives.
 const RENEWAL: Duration = Duration::from_secs(3);
 
-/// How long one attempt to renew may take.
-const RENEWED: Duration = Duration::from_secs(3);
+/// How long the server may take to renew it.
+const RENEWED: Duration = Duration::from_secs(2);
 
-/// How soon a failed attempt to renew is followed by another.
+/// How soon a failed attempt to renew is followed by another; and what finding out why it failed may take.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// How often someone who waits looks.
@@ -145,6 +145,14 @@ fn taken(error: Error) -> Error {
     }
 }
 
+/// What it means that a renewal failed: of a server that is gone, the lock is the least trouble.
+fn unrenewed(error: Error) -> Error {
+    match error {
+        Error::Unreachable { .. } | Error::Unauthorised { .. } | Error::Certificate { .. } => error,
+        other => Error::LockLost { why: format!("it could not be renewed: {other}") },
+    }
+}
+
 // === the renewal ===
 
 struct Renewal {
@@ -164,8 +172,8 @@ impl Renewal {
             }
             self.fence.check()?;
             let sent = Instant::now();
-            let within = RENEWED.min(self.left());
-            let renewed = timeout(within, self.wire.write(&lease, within)).await;
+            let renewal = self.wire.write(&lease, RENEWED);
+            let renewed = timeout(self.left().min(RENEWED + AGAIN), renewal).await;
             pause = match renewed.map(|renewed| renewed.map_err(taken)) {
                 Ok(Ok(renewed)) => {
                     lease = renewed;
@@ -177,7 +185,7 @@ impl Renewal {
                     return Err(error);
                 }
                 Ok(Err(error)) => {
-                    self.fence.doubt(error);
+                    self.fence.doubt(unrenewed(error));
                     AGAIN
                 }
                 Err(_) => AGAIN,
