@@ -62,7 +62,7 @@ async fn items(
     let Some(resource) = kinds.any(&GroupKind::new("", kind), "v1") else { return Ok(Vec::new()) };
     match list(http, resource, namespace, (key, selector)).await {
         Ok(items) => Ok(items),
-        Err(error @ (Error::Stopped | Error::Unreachable { .. })) => Err(error),
+        Err(error) if error.loses_ground() => Err(error),
         Err(_) => Ok(Vec::new()),
     }
 }

@@ -37,7 +37,7 @@ pub(crate) async fn look(http: &Http, kinds: &Kinds, kind: &GroupKind) -> Result
     match definition {
         Ok(None) => Ok(Absence::Proven),
         Ok(Some(name)) => Ok(Absence::Unproven(format!("its definition {name} is there"))),
-        Err(error @ (Error::Stopped | Error::Unreachable { .. })) => Err(error),
+        Err(error) if error.loses_ground() => Err(error),
         Err(error) => Ok(Absence::Unproven(error.to_string())),
     }
 }

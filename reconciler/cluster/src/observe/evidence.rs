@@ -79,7 +79,7 @@ pub(crate) async fn gather(
     };
     match found {
         Ok(()) => Ok(()),
-        Err(error @ (Error::Stopped | Error::Unreachable { .. })) => Err(error),
+        Err(error) if error.loses_ground() => Err(error),
         Err(error) => {
             evidence.missing.insert(id.clone(), error.to_string());
             Ok(())

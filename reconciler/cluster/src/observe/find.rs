@@ -22,6 +22,10 @@ impl<'a> Observer<'a> {
         let mut unserved: BTreeMap<&GroupKind, Vec<&'a ObjectId>> = BTreeMap::new();
         let mut found = Vec::with_capacity(self.wanted.len());
         for (&id, wanted) in &self.wanted {
+            if let Err(error) = self.kinds.expect_fresh(&id.kind) {
+                found.push((id, Found::Unseen(error.to_string())));
+                continue;
+            }
             match self.kinds.any(&id.kind, wanted.version()) {
                 Some(resource) => by_resource.entry(resource).or_default().push(id),
                 // what is wanted is judged by the definition that the site brings, or refused
@@ -34,10 +38,26 @@ impl<'a> Observer<'a> {
             found.extend(ids.into_iter().map(|id| (id, unserved_one(&absence))));
         }
         let lists = stream::iter(by_resource)
-            .map(|(resource, ids)| self.find_of(resource, ids))
+            .map(|(resource, ids)| self.find_or_hold(resource, ids))
             .buffer_unordered(self.at_once());
         found.extend(lists.try_concat().await?);
         Ok(found)
+    }
+
+    /// A kind that cannot be listed holds up its own objects alone (law 8): a conversion webhook that
+    /// fails must not keep from the cluster the commit that mends its operator.
+    async fn find_or_hold(
+        &self,
+        resource: &Resource,
+        ids: Vec<&'a ObjectId>,
+    ) -> Result<Vec<(&'a ObjectId, Found)>, Error> {
+        match self.find_of(resource, ids.clone()).await {
+            Err(error) if !error.loses_ground() => {
+                let why = error.to_string();
+                Ok(ids.into_iter().map(|id| (id, Found::Unseen(why.clone()))).collect())
+            }
+            other => other,
+        }
     }
 
     async fn find_of(
@@ -110,7 +130,7 @@ impl<'a> Observer<'a> {
             return Ok((id, Found::Absent));
         }
         let live = match self.get(resource, id).await {
-            Err(error @ Error::Forbidden { .. }) => {
+            Err(error) if !error.loses_ground() => {
                 return Ok((id, Found::Unseen(error.to_string())));
             }
             other => other?,

@@ -66,7 +66,7 @@ impl Cluster {
         )
         .await?;
         let inventory = store.inventory();
-        let observer = Observer::new(&self.http, &kinds, desired, &inventory, depth)?;
+        let observer = Observer::new(&self.http, &kinds, desired, &inventory, depth);
         let objects = observer.objects().await?;
         let evidence = observer.evidence(&objects).await?;
         let kinds = observer.facts();
@@ -132,7 +132,7 @@ impl<'a> Observer<'a> {
         desired: &'a Desired,
         inventory: &'a Inventory,
         depth: Depth,
-    ) -> Result<Self, Error> {
+    ) -> Self {
         let mut wanted: BTreeMap<&ObjectId, Wanted<'_>> = BTreeMap::new();
         for (component, object) in desired.objects() {
             let desired = Some((component, object));
@@ -142,11 +142,8 @@ impl<'a> Observer<'a> {
             let slot = wanted.entry(id).or_insert(Wanted { desired: None, entry: None });
             slot.entry = Some(entry);
         }
-        for id in wanted.keys() {
-            kinds.expect_fresh(&id.kind)?;
-        }
         let judge = Judge::new(http, kinds, desired);
-        Ok(Self { http, kinds, judge, desired, inventory, depth, wanted })
+        Self { http, kinds, judge, desired, inventory, depth, wanted }
     }
 
     async fn objects(&self) -> Result<BTreeMap<ObjectId, Observation>, Error> {
@@ -179,12 +176,17 @@ impl<'a> Observer<'a> {
             Some(Subject { component, desired, entry: wanted.entry })
         });
         let observation = match (found, subject) {
-            (Found::Settled, _) => Observation::Settled,
-            (Found::Absent, None) => Observation::Absent(Judgement::NotAsked),
-            (Found::Present(live), None) => Observation::Present(live),
-            (Found::Unseen(why), _) => Observation::Unseen(why),
-            (Found::Present(live), Some(subject)) => self.present(subject, live).await?,
-            (Found::Absent, Some(subject)) => self.absent(subject, absent_namespaces).await?,
+            (Found::Settled, _) => Ok(Observation::Settled),
+            (Found::Absent, None) => Ok(Observation::Absent(Judgement::NotAsked)),
+            (Found::Present(live), None) => Ok(Observation::Present(live)),
+            (Found::Unseen(why), _) => Ok(Observation::Unseen(why)),
+            (Found::Present(live), Some(subject)) => self.present(subject, live).await,
+            (Found::Absent, Some(subject)) => self.absent(subject, absent_namespaces).await,
+        };
+        let observation = match observation {
+            // one object that cannot be judged holds up none but those that need it (law 8)
+            Err(error) if !error.loses_ground() => Observation::Unseen(error.to_string()),
+            other => other?,
         };
         Ok((id.clone(), observation))
     }
