@@ -70,7 +70,38 @@ pub struct ObjectId {
     pub name: String,
 }
 
+/// The groups whose kinds the API server brings itself.
+const BUILT_IN: &[&str] = &[
+    "",
+    "apps",
+    "batch",
+    "autoscaling",
+    "policy",
+    "extensions",
+    "rbac.authorization.k8s.io",
+    "networking.k8s.io",
+    "storage.k8s.io",
+    "apiextensions.k8s.io",
+    "apiregistration.k8s.io",
+    "admissionregistration.k8s.io",
+    "scheduling.k8s.io",
+    "coordination.k8s.io",
+    "node.k8s.io",
+    "discovery.k8s.io",
+    "events.k8s.io",
+    "certificates.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
+    "resource.k8s.io",
+    "storagemigration.k8s.io",
+    "internal.apiserver.k8s.io",
+];
+
 impl GroupKind {
+    /// Returns whether the kind is none of the API server's own.
+    pub fn is_custom(&self) -> bool {
+        !BUILT_IN.contains(&self.group.as_str())
+    }
+
     /// Returns whether `text`, written `Kind` or `Kind.group`, means this kind.
     pub fn fits(&self, text: &str) -> bool {
         match text.split_once('.') {

@@ -17,7 +17,7 @@ mod settle;
 mod transfer;
 mod waits;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use sitewright_model::{
     desired::Desired,
@@ -42,6 +42,7 @@ use crate::{
     Cluster, Error,
     client::{http::Http, places::Places},
     discovery::Kinds,
+    health::{compile, late_binding},
     inventory::Store,
     lock::Lock,
 };
@@ -98,18 +99,18 @@ impl Cluster {
         let made_of = (plan, live);
         if !has_work {
             let kinds = Kinds::default();
-            let scene = Scene::new((&http, &kinds), desired, made_of, options, places)?;
+            let rules = compile(desired, &BTreeSet::new())?;
+            let scene = Scene::new((&http, &kinds), desired, made_of, options, rules, places);
             return Ok(conclude::report(&scene, &walk, &Results::default()));
         }
         let kinds = Kinds::discover(&http).await?;
+        let rules = compile(desired, &late_binding(&http, desired).await?)?;
         let lock = Lock::acquire(&http, &desired.site).await?;
         let fenced = http.within_fence(lock.fence());
         let http = fenced.counted(Some(&places));
         let to_the_end = fenced.until(&CancellationToken::new());
-        let done = match Scene::new((&http, &kinds), desired, made_of, options, places) {
-            Ok(scene) => locked(&scene, walk, events, &to_the_end).await,
-            Err(error) => Err(error),
-        };
+        let scene = Scene::new((&http, &kinds), desired, made_of, options, rules, places);
+        let done = locked(&scene, walk, events, &to_the_end).await;
         let released = lock.release().await;
         let mut report = done?;
         if let Err(error) = released {

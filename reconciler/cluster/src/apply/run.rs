@@ -248,7 +248,7 @@ impl<'s, 'a> Run<'s, 'a> {
     fn changed(&mut self, id: &ObjectId, changed: Changed) {
         let Some(part) = self.scene.part(id) else { return };
         self.book.note(id, changed.note);
-        if let Some(body) = &changed.body {
+        if let Some(body) = changed.body.as_ref().filter(|body| health::is_telling(id, body)) {
             let health = self.scene.assess(part.component, body);
             self.results.health.insert(id.clone(), health);
         }

@@ -15,9 +15,9 @@ use sitewright_model::{
 
 use super::Options;
 use crate::{
-    Error,
     client::{http::Http, path::Resource, places::Places},
     discovery::Kinds,
+    health::RulesOf,
     kinds,
     observe::judge::{Judge, Subject},
 };
@@ -36,7 +36,7 @@ pub(super) struct Scene<'a> {
     /// The places of changes under way.
     pub(super) places: Places,
     options: Options,
-    rules: BTreeMap<&'a ComponentName, health::Rules>,
+    rules: RulesOf<'a>,
     parts: BTreeMap<&'a ObjectId, Part<'a>>,
 }
 
@@ -68,8 +68,9 @@ impl<'a> Scene<'a> {
         desired: &'a Desired,
         (plan, live): (&'a Plan, &'a Live),
         options: Options,
+        rules: RulesOf<'a>,
         places: Places,
-    ) -> Result<Self, Error> {
+    ) -> Self {
         let by_id = desired.by_id();
         let mut parts = BTreeMap::new();
         for (component, change) in plan.changes() {
@@ -87,7 +88,7 @@ impl<'a> Scene<'a> {
             };
             parts.insert(&change.id, part);
         }
-        Ok(Self {
+        Self {
             http,
             kinds,
             judge: Judge::new(http, kinds, desired),
@@ -97,9 +98,9 @@ impl<'a> Scene<'a> {
             consent: plan.approved_by(options.approval.as_ref()),
             places,
             options,
-            rules: compile(desired)?,
+            rules,
             parts,
-        })
+        }
     }
 
     pub(super) fn part(&self, id: &ObjectId) -> Option<Part<'a>> {
@@ -157,16 +158,4 @@ impl<'a> Scene<'a> {
     fn capped(&self, deadline: Duration) -> Duration {
         self.options.longest_wait.map_or(deadline, |longest| deadline.min(longest))
     }
-}
-
-fn compile(desired: &Desired) -> Result<BTreeMap<&ComponentName, health::Rules>, Error> {
-    let mut rules = BTreeMap::new();
-    for component in &desired.components {
-        let compiled = health::Rules::compile(&component.health).map_err(|errors| {
-            let why = errors.first().map(ToString::to_string).unwrap_or_default();
-            Error::HealthRule { component: component.name.clone(), why }
-        })?;
-        rules.insert(&component.name, compiled);
-    }
-    Ok(rules)
 }

@@ -3,6 +3,7 @@
 //! Comes in: [`Desired`] and [`Live`]. Goes out: one [`ObjectHealth`] per desired object. Never: writes anything.
 
 mod pods;
+mod rules;
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,10 @@ use sitewright_model::{
     object::{GroupKind, ObjectId},
 };
 
-pub(crate) use self::pods::reasons;
+pub(crate) use self::{
+    pods::reasons,
+    rules::{RulesOf, compile, late_binding},
+};
 use crate::{
     Cluster, Error,
     client::{http::Http, path::Resource},
@@ -47,7 +51,7 @@ impl Cluster {
     /// Costs at most one request for each page of 500 objects of each kind that has a health, two for
     /// discovery, and some for the pods of what is not healthy.
     pub async fn status(&self, desired: &Desired, live: &Live) -> Result<Vec<ObjectHealth>, Error> {
-        let rules = rules(desired)?;
+        let rules = compile(desired, &late_binding(&self.http, desired).await?)?;
         let kinds = Kinds::discover(&self.http).await?;
         let survey = Survey { http: &self.http, kinds: &kinds, desired, live, rules: &rules };
         let mut all = survey.all().await?;
@@ -62,24 +66,12 @@ impl Cluster {
     }
 }
 
-fn rules(desired: &Desired) -> Result<BTreeMap<&ComponentName, Rules>, Error> {
-    let mut all = BTreeMap::new();
-    for component in &desired.components {
-        let rules = Rules::compile(&component.health).map_err(|errors| {
-            let why = errors.first().map(ToString::to_string).unwrap_or_default();
-            Error::HealthRule { component: component.name.clone(), why }
-        })?;
-        all.insert(&component.name, rules);
-    }
-    Ok(all)
-}
-
 struct Survey<'a> {
     http: &'a Http,
     kinds: &'a Kinds,
     desired: &'a Desired,
     live: &'a Live,
-    rules: &'a BTreeMap<&'a ComponentName, Rules>,
+    rules: &'a RulesOf<'a>,
 }
 
 /// The health of an object, and its body where it is not healthy.

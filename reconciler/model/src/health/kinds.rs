@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::Health;
+use super::{Health, Rules};
 
 /// Returns the health of an object that no blueprint rule speaks of.
-pub(super) fn assess(live: &Value) -> Health {
+pub(super) fn assess(live: &Value, rules: &Rules) -> Health {
     let text = |pointer: &str| live.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let group = text("/apiVersion").rsplit_once('/').map_or("", |(group, _)| group);
     match (group, text("/kind")) {
@@ -15,6 +15,7 @@ pub(super) fn assess(live: &Value) -> Health {
         ("apps", "ReplicaSet") => replica_set(live),
         ("batch", "Job") => job(live),
         ("", "Pod") => pod(live),
+        ("", "PersistentVolumeClaim") if rules.waits_for_a_consumer(live) => Health::Current,
         ("", "PersistentVolumeClaim") => bound_claim(live),
         ("", "Service") => service(live),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => custom_resource_definition(live),
@@ -231,9 +232,7 @@ fn bound_claim(live: &Value) -> Health {
     match live.pointer("/status/phase").and_then(Value::as_str) {
         Some("Bound") => Health::Current,
         Some("Lost") => Health::failed("its volume is gone"),
-        _ => Health::in_progress(
-            "is not bound to a volume; a class that waits for its first consumer binds later",
-        ),
+        _ => Health::in_progress("is not bound to a volume"),
     }
 }
 
@@ -259,6 +258,7 @@ mod tests {
         assess(
             &json!({ "apiVersion": api_version, "kind": kind, "metadata": { "name": "x", "generation": 1 },
             "spec": spec, "status": status }),
+            &Rules::default(),
         )
     }
 

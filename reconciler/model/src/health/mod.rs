@@ -19,7 +19,7 @@ use serde_json::Value;
 
 pub use rule::{RuleError, Rules};
 
-use crate::{format::blueprint::HealthRule, managed::ManagerEntry};
+use crate::{format::blueprint::HealthRule, managed::ManagerEntry, object::ObjectId};
 
 /// How long to wait for an object whose rule names no deadline.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(5 * 60);
@@ -89,7 +89,7 @@ pub fn assess(live: &Value, rules: &Rules) -> Health {
     if let Some(health) = unseen_generation(live) {
         return health;
     }
-    rules.assess(live).unwrap_or_else(|| kinds::assess(live))
+    rules.assess(live).unwrap_or_else(|| kinds::assess(live, rules))
 }
 
 /// Returns how long to wait for `live` to become healthy.
@@ -118,15 +118,30 @@ pub fn deletion(live: &Value, managers: &[ManagerEntry]) -> Option<Health> {
     Some(Health::Terminating { why })
 }
 
-/// A status that speaks of an older generation says nothing about the present one.
+/// Returns whether the body that a write was answered with can tell the health that it led to. Of a custom
+/// object whose status does not say which generation it speaks of, it is the status of before.
+pub fn is_telling(id: &ObjectId, answer: &Value) -> bool {
+    !id.kind.is_custom() || observed_generation(answer).is_some()
+}
+
+/// A status that speaks of an older generation says nothing about the present one. Where it has no
+/// `observedGeneration` of its own, the newest of its conditions tells (KEP-1623): they are written
+/// together, and one that did not change may keep an older number.
 fn unseen_generation(live: &Value) -> Option<Health> {
     let generation = live.pointer("/metadata/generation")?.as_i64()?;
-    let observed = live.pointer("/status/observedGeneration")?.as_i64()?;
+    let observed = observed_generation(live)?;
     (observed < generation).then(|| {
         Health::in_progress(format!(
             "its controller has seen generation {observed} of {generation}"
         ))
     })
+}
+
+fn observed_generation(live: &Value) -> Option<i64> {
+    let number = |value: &Value| value.get("observedGeneration").and_then(Value::as_i64);
+    let status = live.get("status")?;
+    let conditions = status.get("conditions").and_then(Value::as_array).into_iter().flatten();
+    number(status).or_else(|| conditions.filter_map(number).max())
 }
 
 #[cfg(test)]
@@ -178,6 +193,39 @@ mod tests {
             assess(&live, &rules),
             Health::in_progress("its controller has seen generation 1 of 2")
         );
+    }
+
+    #[test]
+    fn conditions_of_an_old_generation_are_not_believed() {
+        let rules = rules(&[("ClusterQueue", ACTIVE)]);
+        let queue = |seen: i64| {
+            json!({ "apiVersion": "kueue.x-k8s.io/v1beta2", "kind": "ClusterQueue",
+                "metadata": { "name": "q", "generation": 2 },
+                "status": { "conditions": [
+                    { "type": "Old", "status": "True", "observedGeneration": 1 },
+                    { "type": "Active", "status": "True", "observedGeneration": seen },
+                ] } })
+        };
+        assert_eq!(assess(&queue(2), &rules), Health::Current);
+        assert!(matches!(assess(&queue(1), &rules), Health::InProgress { .. }));
+        let stalled = json!({ "apiVersion": "x.io/v1", "kind": "Thing",
+            "metadata": { "name": "t", "generation": 2 },
+            "status": { "conditions": [{ "type": "Stalled", "status": "True", "observedGeneration": 1 }] } });
+        assert!(matches!(assess(&stalled, &Rules::default()), Health::InProgress { .. }));
+    }
+
+    #[test]
+    fn a_claim_that_waits_for_its_first_consumer_is_as_it_should_be() {
+        let claim = |class: &str, annotations: Value| {
+            json!({ "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+                "metadata": { "name": "c", "annotations": annotations },
+                "spec": { "storageClassName": class }, "status": { "phase": "Pending" } })
+        };
+        let rules = Rules::default().with_late_binding(["late".to_owned()].into());
+        assert_eq!(assess(&claim("late", json!({})), &rules), Health::Current);
+        assert!(!assess(&claim("at-once", json!({})), &rules).is_current());
+        let chosen = json!({ "volume.kubernetes.io/selected-node": "gpu-1" });
+        assert!(!assess(&claim("late", chosen), &rules).is_current());
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! The blueprint's own health rules, in CEL (<https://cel.dev>).
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt,
+    sync::Arc,
+};
 
 use cel::{
     Context, ExecutionError, Program,
@@ -11,9 +15,13 @@ use serde_json::Value;
 use super::{Health, kinds};
 use crate::format::blueprint::HealthRule;
 
-/// The compiled health rules of one blueprint.
+/// The compiled health rules of one blueprint, and what else a verdict looks at.
 #[derive(Default)]
-pub struct Rules(Vec<Compiled>);
+pub struct Rules {
+    compiled: Vec<Compiled>,
+    /// The storage classes that bind a claim only when a pod uses it.
+    late_binding: BTreeSet<String>,
+}
 
 struct Compiled {
     rule: HealthRule,
@@ -38,7 +46,7 @@ pub struct RuleError {
 
 impl fmt::Debug for Rules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|compiled| &compiled.rule)).finish()
+        f.debug_list().entries(self.compiled.iter().map(|compiled| &compiled.rule)).finish()
     }
 }
 
@@ -67,12 +75,29 @@ impl Rules {
                 compiled.push(Compiled { rule: rule.clone(), ready, failed, message });
             }
         }
-        if errors.is_empty() { Ok(Self(compiled)) } else { Err(errors) }
+        if errors.is_empty() { Ok(Self { compiled, ..Self::default() }) } else { Err(errors) }
+    }
+
+    /// Names the cluster's storage classes of `volumeBindingMode: WaitForFirstConsumer`: a claim of theirs
+    /// that no pod uses yet is as it should be.
+    #[must_use]
+    pub fn with_late_binding(mut self, classes: BTreeSet<String>) -> Self {
+        self.late_binding = classes;
+        self
+    }
+
+    /// Returns whether `claim` waits for a pod to use it, and for nothing else.
+    pub(super) fn waits_for_a_consumer(&self, claim: &Value) -> bool {
+        let class = claim.pointer("/spec/storageClassName").and_then(Value::as_str);
+        // Set by the scheduler once a pod wants the claim on some node.
+        let has_consumer =
+            claim.pointer("/metadata/annotations/volume.kubernetes.io~1selected-node").is_some();
+        class.is_some_and(|class| self.late_binding.contains(class)) && !has_consumer
     }
 
     /// Returns the verdict of the first rule that fits the object; none where no rule fits.
     pub(super) fn assess(&self, live: &Value) -> Option<Health> {
-        let compiled = self.0.iter().find(|compiled| fits(&compiled.rule, live))?;
+        let compiled = self.compiled.iter().find(|compiled| fits(&compiled.rule, live))?;
         Some(compiled.assess(live))
     }
 }

@@ -4,36 +4,6 @@ use serde_json::Value;
 
 use crate::object::{GroupKind, ObjectId};
 
-/// The groups whose kinds the API server brings itself.
-const BUILT_IN: &[&str] = &[
-    "",
-    "apps",
-    "batch",
-    "autoscaling",
-    "policy",
-    "extensions",
-    "rbac.authorization.k8s.io",
-    "networking.k8s.io",
-    "storage.k8s.io",
-    "apiextensions.k8s.io",
-    "apiregistration.k8s.io",
-    "admissionregistration.k8s.io",
-    "scheduling.k8s.io",
-    "coordination.k8s.io",
-    "node.k8s.io",
-    "discovery.k8s.io",
-    "events.k8s.io",
-    "certificates.k8s.io",
-    "flowcontrol.apiserver.k8s.io",
-    "resource.k8s.io",
-    "storagemigration.k8s.io",
-    "internal.apiserver.k8s.io",
-];
-
-pub(super) fn is_custom(kind: &GroupKind) -> bool {
-    !BUILT_IN.contains(&kind.group.as_str())
-}
-
 pub(super) fn is_crd(id: &ObjectId) -> bool {
     id.kind.group == "apiextensions.k8s.io" && id.kind.kind == "CustomResourceDefinition"
 }

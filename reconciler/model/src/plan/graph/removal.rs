@@ -177,7 +177,7 @@ fn farewells(removals: &[(usize, &Subject<'_>)], draft: &mut Draft) {
         .map(|(_, subject, defined)| (defined.kind, subject.component))
         .collect();
     let mut leaving: BTreeMap<&ComponentName, Vec<usize>> = BTreeMap::new();
-    for (index, subject) in removals.iter().filter(|(_, s)| kinds::is_custom(&s.id.kind)) {
+    for (index, subject) in removals.iter().filter(|(_, s)| s.id.kind.is_custom()) {
         leaving.entry(subject.component).or_default().push(*index);
         if let Some(server) = served.get(&subject.id.kind) {
             leaving.entry(server).or_default().push(*index);
@@ -199,9 +199,7 @@ fn farewells(removals: &[(usize, &Subject<'_>)], draft: &mut Draft) {
 
 /// Returns whether the object is of a built-in kind and nothing goes with it.
 fn is_plain(subject: &Subject<'_>) -> bool {
-    !kinds::is_custom(&subject.id.kind)
-        && !kinds::is_crd(subject.id)
-        && !kinds::is_namespace(subject.id)
+    !subject.id.kind.is_custom() && !kinds::is_crd(subject.id) && !kinds::is_namespace(subject.id)
 }
 
 /// What a component that depends on another one loses goes before what the other one loses.
