@@ -1,17 +1,15 @@
 //! The blueprint library on upstream's own charts, CRDs and, where it runs out of a cluster, operators.
 
+mod kueue;
+mod lab_gpu;
 mod rook;
-
-use std::sync::OnceLock;
 
 use sitewright_testbed::{ControlPlane, Nodes, Options};
 
-/// A control plane with nodes on which pods become ready, and a scheduler.
+/// Starts a control plane with GPU nodes on which pods become ready, and a scheduler. Each test has its
+/// own: an operator that ends with its test leaves webhooks behind that nobody answers.
 fn control_plane() -> &'static ControlPlane {
-    static SHARED: OnceLock<ControlPlane> = OnceLock::new();
-    SHARED.get_or_init(|| {
-        let nodes = Nodes::named("gpu").count(2).capacity("nvidia.com/gpu", "8");
-        ControlPlane::start(Options::new().scheduler().nodes(nodes))
-            .expect("the control plane starts")
-    })
+    let nodes = Nodes::named("gpu").count(2).capacity("nvidia.com/gpu", "8");
+    let control_plane = ControlPlane::start(Options::new().scheduler().nodes(nodes));
+    Box::leak(Box::new(control_plane.expect("the control plane starts")))
 }

@@ -222,7 +222,7 @@ impl Stage {
 /// The story goes to standard error, so that `--json` leaves standard output to the machine.
 #[expect(clippy::print_stderr, reason = "the demo tells a story")]
 pub(super) fn say(text: &str) {
-    eprintln!("{text}");
+    anstream::eprintln!("{text}");
 }
 
 fn build_program() -> Result<PathBuf> {

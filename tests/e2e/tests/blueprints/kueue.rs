@@ -1,0 +1,103 @@
+//! The blueprint `kueue` with Kueue's own manager: the quota in the site is the quota that jobs get.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use sitewright_e2e::Lab;
+use sitewright_testbed::Kueue;
+
+use super::control_plane;
+
+/// Longer than the manager takes to start on a busy machine.
+const INSTALLED: Duration = Duration::from_secs(180);
+
+fn site(gpus: u32) -> String {
+    format!(
+        "apiVersion: sitewright.dev/v1alpha1\nkind: Site\nmetadata: {{ name: queues }}\nspec:\n  components:\n\
+         \u{20}   - name: queues\n      blueprint: {{ name: kueue, version: 1.x }}\n      values:\n\
+         \u{20}       teams: {{ vision: {{ cpus: 64, memory: 64Gi, gpus: {gpus} }} }}\n"
+    )
+}
+
+fn job(name: &str, gpus: u32) -> String {
+    format!(
+        r#"
+apiVersion: batch/v1
+kind: Job
+metadata:
+  name: {name}
+  namespace: vision
+  labels: {{ kueue.x-k8s.io/queue-name: default }}
+spec:
+  template:
+    metadata: {{ labels: {{ job: {name} }} }}
+    spec:
+      restartPolicy: Never
+      containers:
+      - name: train
+        image: example.edu/train
+        resources: {{ requests: {{ nvidia.com/gpu: "{gpus}" }}, limits: {{ nvidia.com/gpu: "{gpus}" }} }}
+"#
+    )
+}
+
+/// The values at `path` in what `kubectl get` gives in the team's namespace.
+fn get(lab: &Lab, what: &[&str], path: &str) -> String {
+    let path = format!("jsonpath={{{path}}}");
+    lab.kubectl(&[&["get", "-n", "vision", "-o", &path], what].concat())
+}
+
+fn eventually(what: &str, mut check: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !check() {
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn a_team_gets_the_quota_of_the_site_and_no_more() {
+    let control_plane = control_plane();
+    let lab = Lab::with_library(control_plane, "queues");
+    lab.site(&site(8));
+    // The manager starts when its objects are there, as its pod would, while the apply waits for it.
+    let (run, _kueue) = thread::scope(|scope| {
+        let manager = scope.spawn(|| Kueue::start_when_installed(control_plane, INSTALLED));
+        let run = lab.run(&["apply", "--yes"]);
+        (run, manager.join().unwrap().unwrap())
+    });
+    assert_eq!(run.code, 0, "{run}");
+    let active = ".status.conditions[?(@.type=='Active')].status";
+    assert_eq!(get(&lab, &["clusterqueue/vision"], active), "True");
+    // What the manager writes itself, certificates above all, is neither change nor drift.
+    let plan = lab.run(&["plan"]);
+    assert_eq!(plan.code, 0, "{plan}");
+    assert_eq!(lab.run(&["drift"]).code, 0);
+
+    let submit = |name: &str, gpus: u32| {
+        lab.kubectl_with(&["apply", "-f", "-"], &job(name, gpus));
+    };
+    let phase =
+        |job: &str| get(&lab, &["pods", "-l", &format!("job={job}")], ".items[*].status.phase");
+    submit("fits", 8);
+    eventually("the job within the quota runs", || phase("fits") == "Running");
+    submit("waits", 4);
+    eventually("the job above the quota is counted", || {
+        get(&lab, &["localqueue/default"], ".status.pendingWorkloads") == "1"
+    });
+    assert_eq!(get(&lab, &["job/waits"], ".spec.suspend"), "true");
+    assert_eq!(phase("waits"), "");
+
+    // A changed quota may hit other teams: nobody's --yes opens that, a person's digest does.
+    lab.site(&site(12));
+    let held = lab.run(&["apply", "--yes"]);
+    assert_eq!(held.code, 2, "{held}");
+    assert_eq!(get(&lab, &["job/waits"], ".spec.suspend"), "true");
+    let digest = lab.plan()["digest"].as_str().unwrap().to_owned();
+    let run = lab.run(&["apply", "--plan", &digest]);
+    assert_eq!(run.code, 0, "{run}");
+    eventually("the job that waited runs", || phase("waits") == "Running");
+    assert_eq!(phase("fits"), "Running", "a running job was touched");
+}
