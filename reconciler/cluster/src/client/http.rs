@@ -43,6 +43,13 @@ const ATTEMPTS_OF_401: u32 = 2;
 /// An attempt gets this long even where its deadline is nearly over: less would only be noise.
 const SHORTEST_ATTEMPT: Duration = Duration::from_secs(1);
 
+/// A request without an answer after this long waits for something behind the server, a webhook perhaps: it
+/// gives its place in flight to another.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// For each place in flight, so many slow requests may be open besides.
+const SLOW_ONES: usize = 8;
+
 /// What every server answers to everyone, to tell a request that hangs from a server that is gone.
 const PROBE: &str = "/version";
 
@@ -70,6 +77,8 @@ struct Shared {
     client: kube::Client,
     server: String,
     in_flight: Semaphore,
+    /// Places for requests that take long.
+    slow: Semaphore,
     concurrency: usize,
     deadlines: Deadlines,
     counts: counts::Counters,
@@ -143,8 +152,9 @@ impl Http {
         deadlines: Deadlines,
     ) -> Self {
         let in_flight = Semaphore::new(concurrency);
+        let slow = Semaphore::new(concurrency * SLOW_ONES);
         let counts = counts::Counters::default();
-        let shared = Shared { client, server, in_flight, concurrency, deadlines, counts };
+        let shared = Shared { client, server, in_flight, slow, concurrency, deadlines, counts };
         let (stop, longest) = (CancellationToken::new(), deadlines.operation);
         Self { shared: Arc::new(shared), stop, fence: None, places: None, longest }
     }
@@ -255,7 +265,7 @@ impl Http {
         request: &Request,
         left: Duration,
     ) -> Result<(Next, Duration), Failure> {
-        let _permit = self.turn(request).await?;
+        let permit = self.turn(request).await?;
         self.check()?;
         let built = request.build()?;
         self.shared.counts.sent(request.verb);
@@ -265,7 +275,7 @@ impl Http {
         let next = tokio::select! {
             // a late write is taken back as far as that goes: the server drops what nobody waits for
             error = self.fenced_off() => return Err(error.into()),
-            answer = timeout(limit, self.exchange(built, request)) => match answer {
+            answer = timeout(limit, self.held(permit, self.exchange(built, request))) => match answer {
                 Ok(Ok(next)) => next,
                 Ok(Err(error)) => Next::after(broken(server, &error), server),
                 Err(_) => {
@@ -275,6 +285,22 @@ impl Http {
             },
         };
         Ok((next, begun.elapsed()))
+    }
+
+    /// Waits for an answer with a place in flight, which it gives to another once it takes long.
+    async fn held<T>(
+        &self,
+        permit: Option<SemaphorePermit<'_>>,
+        exchange: impl Future<Output = T>,
+    ) -> T {
+        let mut exchange = std::pin::pin!(exchange);
+        if let Ok(answer) = timeout(SLOW, &mut exchange).await {
+            return answer;
+        }
+        let Ok(_slow) = self.shared.slow.try_acquire() else { return exchange.await };
+        let _asleep = self.places.as_ref().map(Places::lie_down);
+        drop(permit);
+        exchange.await
     }
 
     /// Waits for a place among the requests in flight.
