@@ -62,13 +62,20 @@ fn a_team_gets_the_quota_of_the_site_and_no_more() {
     let control_plane = control_plane();
     let lab = Lab::with_library(control_plane, "queues");
     lab.site(&site(8));
-    // The manager starts when its objects are there, as its pod would, while the apply waits for it.
-    let (run, _kueue) = thread::scope(|scope| {
-        let manager = scope.spawn(|| Kueue::start_when_installed(control_plane, INSTALLED));
+    // The manager starts when its objects are there, as its pod would, while the apply waits for it. Its pod
+    // finds a node, and so is ready, when the manager is.
+    let nodes = |verb: &str| control_plane.kubectl(&[verb, "gpu-0", "gpu-1"]);
+    nodes("cordon").unwrap();
+    let (run, kueue) = thread::scope(|scope| {
+        let manager = scope.spawn(|| {
+            let kueue = Kueue::start_when_installed(control_plane, INSTALLED)?;
+            nodes("uncordon").map(|_| kueue)
+        });
         let run = lab.run(&["apply", "--yes"]);
-        (run, manager.join().unwrap().unwrap())
+        (run, manager.join().unwrap())
     });
-    assert_eq!(run.code, 0, "{run}");
+    let kueue = kueue.unwrap();
+    assert_eq!(run.code, 0, "{run}\n{}", kueue.last_lines());
     let active = ".status.conditions[?(@.type=='Active')].status";
     assert_eq!(get(&lab, &["clusterqueue/vision"], active), "True");
     // What the manager writes itself, certificates above all, is neither change nor drift.

@@ -18,7 +18,7 @@ fn the_example_site_is_planned_whole_on_an_empty_cluster() {
     for component in plan["components"].as_array().unwrap() {
         for change in component["changes"].as_array().unwrap() {
             assert_eq!(change["action"]["is"], "create", "{change:#}");
-            assert_eq!(change["gates"], serde_json::json!([]), "{change:#}");
+            assert!(change["gates"].is_null(), "{change:#}");
             *judged.entry(change["judged"]["by"].to_string()).or_default() += 1;
         }
     }

@@ -46,8 +46,11 @@ fn declare(lab: &mut Lab, data: &str) {
     lab.component_site("app", &format!("values: {{ password: {VALUE} }}"));
     lab.component("app", &objects);
     let blueprint = lab.folder().join("blueprints/app");
-    fs::rename(blueprint.join("templates/objects.yaml"), blueprint.join("templates/objects.yaml.j2"))
-        .unwrap();
+    fs::rename(
+        blueprint.join("templates/objects.yaml"),
+        blueprint.join("templates/objects.yaml.j2"),
+    )
+    .unwrap();
     fs::write(blueprint.join("values.schema.json"), SCHEMA).unwrap();
 }
 
