@@ -16,6 +16,8 @@ use crate::output::{
 
 /// More creates than this, of one component and without hazard or gate, are told by kind.
 const FOLD_FROM: usize = 13;
+/// So many custom objects that are created are told by name; more are told by kind.
+const NAMED: usize = 24;
 /// Objects of one component that get a line of their own, unless everything is asked for.
 const LINES_PER_COMPONENT: usize = 60;
 
@@ -276,10 +278,15 @@ impl<'a> ComponentView<'a> {
             component.changes.iter().filter(|change| is_visible(change)).collect();
         let mut folded = None;
         if look.detail != Detail::Full {
-            let (plain, rest): (Vec<_>, Vec<_>) =
-                shown.iter().partition(|change| is_plain_create(change));
-            if plain.len() >= FOLD_FROM {
-                folded = Some(fold(&plain));
+            let plain = |change: &&&Change| is_plain_create(change);
+            // The custom objects are what the component is about; the rest is what it takes to run them.
+            let named = shown.iter().filter(plain).filter(|c| c.id.kind.is_custom()).count();
+            let folds = |change: &&Change| {
+                is_plain_create(change) && (named > NAMED || !change.id.kind.is_custom())
+            };
+            let (fit, rest): (Vec<_>, Vec<_>) = shown.iter().copied().partition(folds);
+            if fit.len() >= FOLD_FROM {
+                folded = Some(fold(&fit));
                 shown = rest;
             }
         }
