@@ -18,7 +18,7 @@ use rayon::prelude::*;
 pub use sitewright_model::render::Rendered;
 use sitewright_model::{
     desired::DesiredComponent,
-    diagnostic::Diagnostics,
+    diagnostic::{Diagnostic, Diagnostics},
     digest::Digest,
     format::lock::Lock,
     name::SiteName,
@@ -133,7 +133,26 @@ fn cache_of(settings: &Settings) -> Cache {
 }
 
 fn parse(snapshot: &Snapshot, texts: &Texts, settings: &Settings) -> Result<Parsed, Diagnostics> {
-    parsed::parse(snapshot, SiteFolder::parse(snapshot, texts.clone())?, settings)
+    match SiteFolder::parse(snapshot, texts.clone()) {
+        Ok(folder) => parsed::parse(snapshot, folder, settings),
+        Err(mut mistakes) => {
+            mistakes.extend(beyond_the_site_file(snapshot, texts, settings));
+            Err(mistakes.in_order())
+        }
+    }
+}
+
+/// Returns the mistakes of what a site file with mistakes leads to. Those of a component that has one in the
+/// site file are left out: they may come of it.
+fn beyond_the_site_file(snapshot: &Snapshot, texts: &Texts, settings: &Settings) -> Diagnostics {
+    let Some((folder, broken)) = SiteFolder::sound_part(snapshot, texts.clone()) else {
+        return Diagnostics::default();
+    };
+    let found = parsed::parse(snapshot, folder, settings).err().unwrap_or_default();
+    let is_of_its_own = |mistake: &Diagnostic| {
+        mistake.place.component.as_ref().is_none_or(|component| !broken.contains(component))
+    };
+    Diagnostics(found.0.into_iter().filter(is_of_its_own).collect())
 }
 
 /// Puts a site together from what is stored; none where a component is no longer there.

@@ -10,7 +10,7 @@ use sitewright_model::{
     digest::Digest,
     format::site::Component,
     name::ComponentName,
-    render::{BlueprintFolder, ComponentInput, capability, unknown_upstream},
+    render::{self, BlueprintFolder, ComponentInput, capability, unknown_upstream},
     values,
 };
 use sitewright_source::{Settings, Snapshot};
@@ -41,6 +41,12 @@ pub(super) struct ParsedComponent {
     pub(super) blueprint: Digest,
     /// Components that must be healthy first.
     pub(super) depends_on: Vec<ComponentName>,
+}
+
+impl ParsedComponent {
+    fn has_no_sources(&self) -> bool {
+        self.input.blueprint.blueprint.spec.sources.is_empty()
+    }
 }
 
 /// Checks a site whose own files were read.
@@ -88,6 +94,10 @@ pub(super) fn parse(
         }
     }
     if mistakes.has_errors() {
+        // What needs nothing fetched is rendered all the same: its mistakes are told along.
+        let own = components.iter().filter(|component| component.has_no_sources());
+        let rendered = own.filter_map(|component| render::component(&component.input, &[]).err());
+        rendered.for_each(|more| mistakes.extend(more));
         return Err(mistakes.in_order());
     }
     drop(found);

@@ -1,10 +1,11 @@
 //! The site's own files: `site.yaml` and `site.lock`.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use sitewright_model::{
     diagnostic::Diagnostics,
     format::{Located, lock, lock::Lock, site, site::Site},
+    name::ComponentName,
     yaml,
 };
 use sitewright_source::Snapshot;
@@ -39,6 +40,18 @@ impl SiteFolder {
             }
             (Err(mistakes), Ok(_)) | (Ok(_), Err(mistakes)) => Err(mistakes),
         }
+    }
+
+    /// Returns what is left of a site file with mistakes, and the components that had one; see [`site::sound_part`].
+    pub(super) fn sound_part(
+        snapshot: &Snapshot,
+        texts: Texts,
+    ) -> Option<(Self, BTreeSet<ComponentName>)> {
+        let path = snapshot.path().to_owned();
+        let name = join(&path, SITE_FILE);
+        let (site, broken) = site::sound_part(&name, yaml::text_of(&name, &texts.site).ok()?)?;
+        let lock = Self::lock(&path, texts.lock.as_deref()).ok()?;
+        Some((Self { path, texts, site, lock }, broken))
     }
 
     fn lock(path: &str, bytes: Option<&[u8]>) -> Result<Lock, Diagnostics> {

@@ -229,6 +229,25 @@ fn all_mistakes_of_a_site_at_once() {
 }
 
 #[test]
+fn a_mistake_in_the_site_file_hides_none_elsewhere() {
+    let lab = Lab::new();
+    lab.write(
+        "blueprints/broken/blueprint.yaml",
+        &BLUEPRINT.replace("team-space", "broken").replace("  values: values.schema.json\n", ""),
+    );
+    lab.write("blueprints/broken/templates/all.yaml.j2", "a: {{ values.gone }}\n");
+    lab.write(
+        "sites/lab/site.yaml",
+        &format!(
+            "{}  polcy: {{}}\n",
+            SITE.replace("      values: { teams", "      valuse: {}\n      values: { teems")
+                .replace("  components:\n", "  components:\n    - name: third\n      blueprint: { name: team-space }\n      values: { prefix: 5 }\n    - name: fourth\n      blueprint: { name: broken }\n"),
+        ),
+    );
+    insta::assert_snapshot!(lab.error());
+}
+
+#[test]
 fn a_folder_that_is_called_differently() {
     let lab = Lab::new();
     lab.replace("blueprints/team-space/blueprint.yaml", "name: team-space", "name: spaces");

@@ -12,6 +12,7 @@ pub(crate) mod explain;
 pub mod lock;
 pub mod schema;
 pub mod site;
+mod sound;
 pub(crate) mod walk;
 
 use std::{fmt, sync::LazyLock};

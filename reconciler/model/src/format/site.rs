@@ -1,6 +1,9 @@
 //! `site.yaml`: what one cluster should be.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,6 +25,26 @@ pub(super) const PRIVATE: [&str; 3] = ["values", "upstream", "defaults"];
 /// Reads a site file; returns every mistake in it at once.
 pub fn parse(file: &str, text: &str) -> Result<Located<Site>, Diagnostics> {
     super::parse(&super::SITE, file, text)
+}
+
+/// Returns what is left of a site file once its mistakes are cut out, with the components that had one;
+/// none where too little is left to be a site.
+///
+/// It is for finding further mistakes, never for rendering.
+pub fn sound_part(file: &str, text: &str) -> Option<(Located<Site>, BTreeSet<ComponentName>)> {
+    const COMPONENTS: &str = "/spec/components";
+    let document = super::one_document(&super::SITE, file, text).ok()?;
+    super::check_kind(&super::SITE, &document).ok()?;
+    let (_, validator) = &*super::SITE.schema;
+    let mut value = document.value.clone();
+    let cuts = super::sound::cut(&mut value, validator, COMPONENTS)?;
+    let site: Site = serde_json::from_value(value).ok()?;
+    let index = |cut: &String| -> Option<usize> {
+        cut.strip_prefix(COMPONENTS)?.trim_start_matches('/').split('/').next()?.parse().ok()
+    };
+    let names = cuts.iter().filter_map(index).filter_map(|index| site.spec.components.get(index));
+    let broken = names.map(|component| component.name.clone()).collect();
+    Some((Located { value: site, document }, broken))
 }
 
 /// What one cluster should be.
