@@ -96,6 +96,23 @@ fn mistakes<T: std::fmt::Debug>(result: Result<T, Diagnostics>) -> Vec<String> {
 }
 
 #[test]
+fn a_health_rule_sees_the_parts_of_an_object_and_nothing_else() {
+    let text = "apiVersion: sitewright.dev/v1alpha1\nkind: Blueprint\nmetadata: { name: a, version: 1.0.0 }\n\
+                spec:\n  summary: x\n  health:\n    - { kind: ConfigMap, ready: \"data.ready == 'yes'\" }\n\
+                \u{20}   - { kind: Queue, ready: \"stats.phase == 'Ready'\" }\n";
+    let errors = blueprint::parse("blueprint.yaml", text).unwrap_err().0;
+    let told: Vec<_> =
+        errors.iter().map(|e| (e.message.as_str(), e.label.as_deref().unwrap())).collect();
+    assert_eq!(
+        told,
+        [
+            ("`ready` uses `data`, which is not there", "no such name"),
+            ("`ready` uses `stats`, which is not there", "did you mean `status`?"),
+        ]
+    );
+}
+
+#[test]
 fn schemas_are_valid_and_accept_their_own_examples() {
     for (file, schema) in schema::all() {
         jsonschema::draft202012::meta::validate(&schema).unwrap();

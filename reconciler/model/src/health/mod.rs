@@ -10,6 +10,7 @@
 pub mod finalizers;
 mod kinds;
 mod rule;
+pub(crate) mod scope;
 
 use std::time::Duration;
 

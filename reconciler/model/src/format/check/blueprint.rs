@@ -6,6 +6,8 @@ use super::{Part, field_path, git_reference};
 use crate::{
     code::format,
     diagnostic::{Diagnostic, Diagnostics},
+    health::scope,
+    suggest::nearest,
 };
 
 /// The longest CEL expression: a bound on the parser's work.
@@ -103,21 +105,37 @@ fn source_names(spec: &Part<'_>, mistakes: &mut Diagnostics) {
 
 fn cel_expression(rule: &Part<'_>, key: &str, mistakes: &mut Diagnostics) {
     let Some((text, part)) = rule.text(key) else { return };
-    let label = if text.len() > MAX_EXPRESSION {
-        format!("longer than {MAX_EXPRESSION} bytes")
-    } else if let Err(errors) = cel::Program::compile(text) {
-        let first = errors.errors.first();
-        first.map_or_else(String::new, |error| {
-            let says = error.msg.trim_start_matches("Syntax error: ");
-            let says = says.split(" expecting ").next().unwrap_or(says);
-            format!("line {}, column {}: {says}", error.pos.0, error.pos.1)
-        })
-    } else {
-        return;
+    let no_cel = |label: String| {
+        let message = format!("`{key}` is not a CEL expression");
+        let error = part.error(format::BAD_EXPRESSION, message, label);
+        error.help("the language is described at https://cel.dev")
     };
-    let message = format!("`{key}` is not a CEL expression");
-    let error = part.error(format::BAD_EXPRESSION, message, label);
-    mistakes.push(error.help("the language is described at https://cel.dev"));
+    if text.len() > MAX_EXPRESSION {
+        mistakes.push(no_cel(format!("longer than {MAX_EXPRESSION} bytes")));
+        return;
+    }
+    match cel::Program::compile(text) {
+        Err(errors) => mistakes.push(no_cel(errors.errors.first().map_or_else(String::new, says))),
+        Ok(program) => {
+            if let Some(name) = scope::undefined(program.expression()) {
+                let message = format!("`{key}` uses `{name}`, which is not there");
+                let label = match nearest(name, scope::NAMES) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => "no such name".to_owned(),
+                };
+                let sees = "an expression sees `metadata`, `spec` and `status` of the object, and the whole \
+                            of it as `self`";
+                mistakes.push(part.error(format::BAD_EXPRESSION, message, label).help(sees));
+            }
+        }
+    }
+}
+
+/// Returns what the parser has against an expression, without the list of all that could stand there.
+fn says(error: &cel::ParseError) -> String {
+    let says = error.msg.trim_start_matches("Syntax error: ");
+    let says = says.split(" expecting ").next().unwrap_or(says);
+    format!("line {}, column {}: {says}", error.pos.0, error.pos.1)
 }
 
 /// Holds the path under `key` inside the folder that it starts from.
