@@ -3,7 +3,10 @@
 //! The API server does not know who holds the lock and would take a late write. So it is the sender that
 //! looks, before every request, at the clock; and drops what is under way once the lock is lost.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +22,8 @@ pub(crate) struct Fence {
 
 struct State {
     until: Instant,
+    /// The same by the wall clock: the other one stands still while the machine sleeps.
+    until_wall: SystemTime,
     /// Why it was not put off, where that is known.
     doubt: Option<Error>,
     /// Why it is closed; it never opens again.
@@ -28,7 +33,7 @@ struct State {
 impl Fence {
     /// Makes a fence that is open until then.
     pub(crate) fn until(until: Instant) -> Self {
-        let state = State { until, doubt: None, closed: None };
+        let state = State { until, until_wall: by_wall_clock(until), doubt: None, closed: None };
         Self { state: Arc::new(Mutex::new(state)), closed: CancellationToken::new() }
     }
 
@@ -36,6 +41,7 @@ impl Fence {
     pub(crate) fn extend(&self, until: Instant) {
         let mut state = self.state();
         state.until = until;
+        state.until_wall = by_wall_clock(until);
         state.doubt = None;
     }
 
@@ -57,7 +63,7 @@ impl Fence {
 
     /// Returns why it is closed, which it is once its time is over.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        if Instant::now() >= self.end() {
+        if self.state().is_over(Instant::now(), SystemTime::now()) {
             let doubt = self.state().doubt.clone();
             self.close(doubt.unwrap_or_else(lost));
         }
@@ -75,6 +81,16 @@ impl Fence {
     }
 }
 
+impl State {
+    fn is_over(&self, now: Instant, now_wall: SystemTime) -> bool {
+        now >= self.until || now_wall >= self.until_wall
+    }
+}
+
+fn by_wall_clock(until: Instant) -> SystemTime {
+    SystemTime::now() + until.saturating_duration_since(Instant::now())
+}
+
 fn lost() -> Error {
     Error::LockLost { why: "it could not be renewed in time".into() }
 }
@@ -84,6 +100,16 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_machine_that_slept_has_lost_its_time() {
+        let hour = Duration::from_secs(3600);
+        let (now, now_wall) = (Instant::now(), SystemTime::now());
+        let fence = Fence::until(now + hour);
+        assert!(!fence.state().is_over(now, now_wall));
+        assert!(fence.state().is_over(now, now_wall + 2 * hour));
+        assert!(fence.state().is_over(now + 2 * hour, now_wall));
+    }
 
     #[tokio::test]
     async fn a_fence_that_is_not_put_off_closes_for_good() {
