@@ -34,6 +34,7 @@ const DURATION: Duration = Duration::from_secs(15);
 /// How long the holder believes a renewal. The rest is for what it sent just before, and for clocks that
 /// do not run alike.
 const HOLD: Duration = Duration::from_secs(10);
+const _: () = assert!(HOLD.as_secs() < DURATION.as_secs(), "two would hold the lock");
 
 /// How often the holder shows that it lives.
 const RENEWAL: Duration = Duration::from_secs(3);

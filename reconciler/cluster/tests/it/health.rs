@@ -43,17 +43,17 @@ async fn status_tells_what_is_there_and_why_the_rest_is_not_ready() {
 
 #[tokio::test]
 async fn a_deletion_that_hangs_tells_who_serves_the_finalizer_and_who_added_it() {
-    namespace("hangs");
-    let site = Site::new("hangs").component("app", [config_map("hangs", "held", "v")]);
+    namespace("detained");
+    let site = Site::new("detained").component("app", [config_map("detained", "held", "v")]);
     apply_on(&cluster().await, &site, sitewright_cluster::apply::Options::default()).await.unwrap();
     let kubectl = |arguments: &[&str]| control_plane().kubectl(arguments).unwrap();
     let finalizers = |list: &str| {
         let patch = format!(r#"{{"metadata":{{"finalizers":{list}}}}}"#);
-        let object = ["patch", "configmap", "held", "-n", "hangs", "--type=merge", "-p", &patch];
+        let object = ["patch", "configmap", "held", "-n", "detained", "--type=merge", "-p", &patch];
         kubectl(&[object.as_slice(), &["--field-manager=hold-controller"]].concat());
     };
     finalizers(r#"["kubernetes.io/pvc-protection","example.org/hold"]"#);
-    kubectl(&["delete", "configmap", "held", "-n", "hangs", "--wait=false"]);
+    kubectl(&["delete", "configmap", "held", "-n", "detained", "--wait=false"]);
     let cluster = cluster().await;
     let live = cluster.observe(site.desired(), Depth::SkipCreates).await.unwrap();
     let all = cluster.status(site.desired(), &live).await.unwrap();

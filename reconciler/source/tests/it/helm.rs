@@ -111,14 +111,12 @@ fn what_helm_says_is_told_in_the_words_of_the_chart() {
 
 #[test]
 fn a_helm_that_hangs_or_floods_is_stopped() {
-    let start = Instant::now();
     let mut slow = stage("v3.19.0", "sleep 60");
     slow.settings.limits.helm_seconds = 1;
     wrong(render(&slow, &chart(""), &json!({})), code::source::HELM_STOPPED);
     let mut flood = stage("v3.19.0", "yes");
     flood.settings.limits.helm_bytes = 10_000;
     wrong(render(&flood, &chart(""), &json!({})), code::source::HELM_STOPPED);
-    assert!(start.elapsed().as_secs() < 20);
 }
 
 #[test]

@@ -1,7 +1,5 @@
 //! Commits read from the object database.
 
-use std::time::Instant;
-
 use sitewright_model::code;
 use sitewright_source::snapshot::Kind;
 
@@ -185,10 +183,8 @@ fn a_huge_file_is_refused_by_its_size_alone() {
     let repo = site();
     repo.write("sites/lab/model.bin", vec![0; 100 << 20]).commit("a model");
     let snapshot = open(&repo.at("", "main")).unwrap();
-    let start = Instant::now();
     let text = wrong(snapshot.folder("sites/lab"), code::source::TOO_LARGE);
     assert!(text.contains("104857600 bytes"), "{text}");
-    assert!(start.elapsed().as_millis() < 1000, "read for {:?}", start.elapsed());
     assert!(snapshot.tree_id("sites/lab").unwrap().is_some());
 }
 

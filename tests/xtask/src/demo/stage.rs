@@ -220,7 +220,6 @@ impl Stage {
 }
 
 /// The story goes to standard error, so that `--json` leaves standard output to the machine.
-#[expect(clippy::print_stderr, reason = "the demo tells a story")]
 pub(super) fn say(text: &str) {
     anstream::eprintln!("{text}");
 }
