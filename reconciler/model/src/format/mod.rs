@@ -36,7 +36,8 @@ const KIND_IN_WORDS: &str =
 
 /// A value that was read from a file, and the file, so that a later stage can point into it.
 ///
-/// No place in the file shows what may be secret: of a site what lies under [`site::PRIVATE`] keys.
+/// No place in the file shows what may be secret: of a site what lies under `values`, `upstream`
+/// and `defaults`.
 #[derive(Clone)]
 pub struct Located<T> {
     /// The value.
