@@ -100,7 +100,8 @@ impl Url {
     fn parse_short_ssh(text: &str) -> Option<Self> {
         let (userinfo, path) = text.split_once(':')?;
         let (user, host) = userinfo.split_once('@')?;
-        if userinfo.contains('/') || path.is_empty() {
+        // In this form nothing is escaped; in the long one, in which it is shown, `%` would be.
+        if userinfo.contains(['/', '%']) || path.is_empty() {
             return None;
         }
         // `host:path` is relative to the home folder; ssh://host/~/path says the same in long form.

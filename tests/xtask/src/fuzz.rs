@@ -25,6 +25,9 @@ pub(crate) struct Arguments {
     /// How long each target runs.
     #[arg(long, value_name = "N", default_value_t = 60)]
     seconds: u32,
+    /// Where chance begins: the same number tries the same inputs. 0 takes another one each time.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u32,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -42,18 +45,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let targets = if arguments.targets.is_empty() { &all } else { &arguments.targets };
     targets.iter().try_for_each(|target| {
         let program = folder.join(&host).join("release").join(target);
-        fuzz(&program, target, &folder, arguments.seconds)
+        fuzz(&program, target, &folder, arguments)
     })
 }
 
-fn fuzz(program: &Path, target: &str, folder: &Path, seconds: u32) -> Result<()> {
+fn fuzz(program: &Path, target: &str, folder: &Path, arguments: &Arguments) -> Result<()> {
     let corpus = folder.join("corpus").join(target);
     let artifacts = folder.join("artifacts");
     fs::create_dir_all(&corpus)?;
     fs::create_dir_all(&artifacts)?;
     let status = Command::new(program)
         .args([corpus, super::top().join("tests/fuzz/seeds").join(target)])
-        .arg(format!("-max_total_time={seconds}"))
+        .arg(format!("-max_total_time={}", arguments.seconds))
+        .arg(format!("-seed={}", arguments.seed))
         .arg(format!("-artifact_prefix={}/{target}-", artifacts.display()))
         // A reader that needs ten seconds for four kilobytes hangs, for a person who waits.
         .args(["-max_len=4096", "-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1"])
