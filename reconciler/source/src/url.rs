@@ -62,6 +62,11 @@ impl Url {
         let Some((scheme, after)) = text.split_once("://") else {
             return Self::parse_short_ssh(text).ok_or(NotAUrl::NoScheme);
         };
+        // RFC 3986, section 3.1
+        let known = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+        if !scheme.starts_with(|c: char| c.is_ascii_alphabetic()) || !scheme.chars().all(known) {
+            return Err(NotAUrl::NoScheme);
+        }
         let scheme = scheme.to_ascii_lowercase();
         if scheme == "file" {
             let rest = after.strip_prefix("localhost").unwrap_or(after).to_owned();
@@ -100,8 +105,7 @@ impl Url {
     fn parse_short_ssh(text: &str) -> Option<Self> {
         let (userinfo, path) = text.split_once(':')?;
         let (user, host) = userinfo.split_once('@')?;
-        // In this form nothing is escaped; in the long one, in which it is shown, `%` would be.
-        if userinfo.contains(['/', '%']) || path.is_empty() {
+        if userinfo.contains('/') || path.is_empty() {
             return None;
         }
         // `host:path` is relative to the home folder; ssh://host/~/path says the same in long form.
@@ -135,9 +139,10 @@ impl Url {
             return Err(NotAUrl::PathIsOption);
         }
         // Escapes can hide a line feed, which would say something else to a credential helper
-        // (CVE-2020-5260), and an `@`, which would show another host than the one that is meant.
+        // (CVE-2020-5260), and an `@`, which would show another host than the one that is meant. The user of ssh
+        // is shown as it is, and read again, so it holds nothing that is read in another way then.
         let odd = |c: char| c.is_control() || c.is_whitespace();
-        let hides = |text: &str| text.chars().any(|c| odd(c) || "@/:?#".contains(c));
+        let hides = |text: &str| text.chars().any(|c| odd(c) || "@/:?#%".contains(c));
         if (scheme == "ssh" && user.as_deref().is_some_and(hides))
             || user.as_deref().is_some_and(|user| user.chars().any(odd))
             || password.as_ref().is_some_and(|password| password.expose().chars().any(odd))
@@ -187,7 +192,7 @@ impl Url {
         match (&*self.0.scheme, &self.0.user) {
             // The user of ssh is a part of the address (`git@`), not a credential.
             ("ssh", Some(user)) => match self.0.rest.strip_prefix("/~/") {
-                Some(path) if self.port().is_none() => {
+                Some(path) if self.port().is_none() && is_short_path(path) => {
                     format!("{user}@{}:{path}", self.0.authority)
                 }
                 _ => format!("ssh://{user}@{}{}", self.0.authority, self.0.rest),
@@ -301,6 +306,12 @@ pub(crate) fn identity(text: &str) -> String {
     }
 }
 
+/// Returns whether `user@host:path` means `path` in the home folder, and not an absolute path, an address with a
+/// scheme, or nothing.
+fn is_short_path(path: &str) -> bool {
+    !path.is_empty() && !path.starts_with('/') && !path.contains("://")
+}
+
 fn is_no_host(authority: &str) -> bool {
     let port = authority.rsplit_once(':').map(|(_, port)| port);
     port.filter(|port| !port.is_empty())
@@ -397,6 +408,25 @@ mod tests {
         assert_eq!(url.to_string(), "git@git.example.edu:lab/site.git");
         let absolute = Url::parse("git@git.example.edu:/srv/site.git").unwrap();
         assert_eq!(absolute.path(), "/srv/site.git");
+    }
+
+    #[test]
+    fn an_address_is_read_again_as_it_is_shown() {
+        for text in [
+            "ssh://git@h/~/lab/site.git",
+            "ssh://git@h/~//lab/site.git",
+            "ssh://git@h/~/",
+            "ssh://git@h/~/a://b",
+            "ssh://git@h:22/~/a",
+            "git@h:lab",
+            "git@h:/srv/lab",
+        ] {
+            let url = Url::parse(text).unwrap();
+            assert_eq!(Url::parse(&url.public()), Ok(url), "{text}");
+        }
+        for text in ["git@h:a://b", "ssh://a%2541@h/x", "a%41@h:x", "://h/x"] {
+            assert!(Url::parse(text).is_err(), "{text}");
+        }
     }
 
     #[test]
