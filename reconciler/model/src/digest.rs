@@ -28,13 +28,9 @@ impl Digest {
 
     /// Returns the digest of `parts`, each led by its length, so that no two lists collide.
     pub fn of_parts<P: AsRef<[u8]>>(parts: impl IntoIterator<Item = P>) -> Self {
-        let mut hasher = Sha256::new();
-        for part in parts {
-            let part = part.as_ref();
-            hasher.update((part.len() as u64).to_be_bytes());
-            hasher.update(part);
-        }
-        Self(hasher.finalize().into())
+        let mut list = DigestOfParts::default();
+        parts.into_iter().for_each(|part| list.push(part));
+        list.finish()
     }
 
     /// Takes a digest back from its 32 bytes.
@@ -49,12 +45,33 @@ impl Digest {
 
     /// Returns the 64 hexadecimal digits without the prefix.
     pub fn hex(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        // Ten thousand of these are written for a site: `{:02x}` takes twenty times as long.
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble & 0xf)]);
+        self.0.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
     }
 
     /// Returns the first 12 hexadecimal digits, for people.
     pub fn short(&self) -> String {
         self.hex().chars().take(12).collect()
+    }
+}
+
+/// The digest of a list of parts that comes bit by bit: [`Digest::of_parts`] of the same parts.
+#[derive(Default)]
+pub struct DigestOfParts(Sha256);
+
+impl DigestOfParts {
+    /// Adds a part.
+    pub fn push(&mut self, part: impl AsRef<[u8]>) {
+        let part = part.as_ref();
+        self.0.update((part.len() as u64).to_be_bytes());
+        self.0.update(part);
+    }
+
+    /// Returns the digest.
+    pub fn finish(self) -> Digest {
+        Digest(self.0.finalize().into())
     }
 }
 
@@ -136,6 +153,8 @@ mod tests {
     fn text_form_round_trips() {
         let digest = Digest::of("x");
         assert_eq!(digest.to_string().parse::<Digest>().unwrap(), digest);
+        assert_eq!(Digest::from_bytes([0x0a; 32]).hex(), "0a".repeat(32));
+        assert_eq!(Digest::from_bytes([0xf1; 32]).hex(), "f1".repeat(32));
         assert!("sha256:zz".parse::<Digest>().is_err());
     }
 }

@@ -26,6 +26,9 @@ const ENTRY_BYTES: u64 = 128 * 1024 * 1024;
 /// The first bytes of an entry; the last one counts changes of the format.
 const MARK: &[u8; 8] = b"sitewr\0\x01";
 
+/// The length of a digest as text.
+const DIGEST_TEXT: usize = "sha256:".len() + 64;
+
 /// How old a time of last use may be before reading renews it: most reads then write nothing.
 const RENEWED_AFTER: Duration = Duration::from_secs(3600);
 
@@ -233,14 +236,17 @@ fn is_ours(folder: &Path) -> bool {
 
 fn read_entry(file: &mut File) -> io::Result<Vec<u8>> {
     let damaged = || io::Error::from(io::ErrorKind::InvalidData);
-    let mut bytes = Vec::new();
-    file.take(ENTRY_BYTES + 1024).read_to_end(&mut bytes)?;
-    let rest = bytes.strip_prefix(MARK).ok_or_else(damaged)?;
-    let (digest, content) = rest.split_at_checked(71).ok_or_else(damaged)?;
-    if digest != Digest::of(content).to_string().as_bytes() {
+    let mut mark = [0; MARK.len()];
+    let mut digest = [0; DIGEST_TEXT];
+    file.read_exact(&mut mark)?;
+    file.read_exact(&mut digest)?;
+    let length = file.metadata()?.len().min(ENTRY_BYTES);
+    let mut content = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
+    file.take(ENTRY_BYTES + 1).read_to_end(&mut content)?;
+    if mark != *MARK || digest != *Digest::of(&content).to_string().as_bytes() {
         return Err(damaged());
     }
-    Ok(content.to_vec())
+    Ok(content)
 }
 
 /// Notes that an entry was used.

@@ -10,7 +10,7 @@ use crate::{
     code,
     desired::{Desired, DesiredComponent, DesiredObject},
     diagnostic::{Diagnostic, Diagnostics},
-    digest::Digest,
+    digest::{Digest, DigestOfParts},
     format::{
         blueprint::Blueprint,
         site::{Component, SitePolicy, Tombstone},
@@ -132,7 +132,8 @@ pub(super) fn move_object(
 
 pub(super) fn duplicates(components: &[DesiredComponent]) -> Diagnostics {
     type Place<'a> = (&'a ComponentName, &'a str);
-    let mut seen: HashMap<&ObjectId, Place<'_>> = HashMap::new();
+    let objects = components.iter().map(|component| component.objects.len()).sum();
+    let mut seen: HashMap<&ObjectId, Place<'_>> = HashMap::with_capacity(objects);
     let mut found: BTreeMap<&ObjectId, Vec<Place<'_>>> = BTreeMap::new();
     for component in components {
         for object in &component.objects {
@@ -166,15 +167,19 @@ fn duplicate(id: &ObjectId, places: &[(&ComponentName, &str)]) -> Diagnostic {
 /// Origins are left out: a renamed template that writes the same objects is the same desire.
 pub(super) fn digest(desired: &Desired) -> Digest {
     let Desired { site, policy, tombstones, components, .. } = desired;
-    let mut all: Vec<Vec<u8>> = vec![site.as_str().into(), json(policy), json(tombstones)];
+    let mut all = DigestOfParts::default();
+    all.push(site.as_str());
+    all.push(json(policy));
+    all.push(json(tombstones));
     for component in components {
         all.push(rules(component));
         for object in &component.objects {
-            all.push(object.digest.to_string().into());
-            all.push(json(object.object.sensitive()));
+            all.push(object.digest.bytes());
+            let sensitive = object.object.sensitive();
+            all.push(if sensitive.is_empty() { Vec::new() } else { json(sensitive) });
         }
     }
-    Digest::of_parts(all)
+    all.finish()
 }
 
 fn rules(component: &DesiredComponent) -> Vec<u8> {
