@@ -1,6 +1,6 @@
 //! The rendered objects of a site, by component, with their digests.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     digest::Digest,
@@ -59,7 +59,7 @@ pub struct DesiredObject {
     /// The object as it is to be applied, labels of ownership included.
     pub object: Object,
     /// Where it was declared, for people: `templates/queues.yaml.j2`, `chart kueue: templates/deployment.yaml`.
-    pub origin: String,
+    pub origin: Arc<str>,
     /// The digest of the body.
     pub digest: Digest,
 }

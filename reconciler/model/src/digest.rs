@@ -46,9 +46,8 @@ impl Digest {
     /// Returns the 64 hexadecimal digits without the prefix.
     pub fn hex(&self) -> String {
         // Ten thousand of these are written for a site: `{:02x}` takes twenty times as long.
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble & 0xf)]);
-        self.0.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
+        let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or('0');
+        self.0.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
     }
 
     /// Returns the first 12 hexadecimal digits, for people.

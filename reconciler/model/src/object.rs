@@ -179,7 +179,7 @@ pub enum NotAnObject {
 #[derive(Clone)]
 pub struct Object {
     id: ObjectId,
-    api_version: String,
+    api_version: Arc<str>,
     body: Arc<Body>,
     /// JSON pointers (RFC 6901) of further subtrees that are secret, beyond those that the kind makes secret.
     sensitive: BTreeSet<String>,
@@ -235,6 +235,7 @@ impl Object {
         let namespace = text(metadata.and_then(|m| m.get("namespace")));
         let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
         let id = ObjectId { kind: GroupKind::new(group, kind), namespace, name };
+        let api_version = api_version.into();
         let body = Arc::new(Body { stored: None, parsed: OnceLock::from(body) });
         Ok(Self { id, api_version, body, sensitive: BTreeSet::new() })
     }
@@ -243,7 +244,7 @@ impl Object {
     /// [`canonical_json`] wrote of the object with this identity.
     pub fn stored(
         id: ObjectId,
-        api_version: String,
+        api_version: Arc<str>,
         sensitive: BTreeSet<String>,
         body: StoredBody,
     ) -> Self {
@@ -270,7 +271,7 @@ impl Object {
 
     /// Returns the version alone, for example `v1`.
     pub fn version(&self) -> &str {
-        self.api_version.rsplit_once('/').map_or(self.api_version.as_str(), |(_, version)| version)
+        self.api_version.rsplit_once('/').map_or(&*self.api_version, |(_, version)| version)
     }
 
     /// Returns the whole body, secrets and all: for the wire, for digests and for decisions, never for a printer.
@@ -403,7 +404,7 @@ mod tests {
         bytes.extend_from_slice(&object.canonical());
         let range = 6..bytes.len();
         let body = StoredBody::new(Arc::new(bytes), range).unwrap();
-        let stored = Object::stored(object.id().clone(), "v1".to_owned(), BTreeSet::new(), body);
+        let stored = Object::stored(object.id().clone(), "v1".into(), BTreeSet::new(), body);
         assert_eq!(stored.digest(), object.digest());
         assert_eq!(stored, object);
         assert_eq!(stored.into_exposed(), *object.expose());

@@ -22,7 +22,7 @@ use sitewright_model::{
 };
 
 /// Counts changes of the stored form and of what rendering makes of the same inputs.
-pub(super) const FORMAT: &str = "sitewright rendering 1";
+pub(super) const FORMAT: &str = "sitewright rendering 2";
 
 /// The bytes of a digest.
 const DIGEST: usize = 32;
@@ -32,12 +32,16 @@ struct Head {
     scopes: Vec<(GroupKind, bool)>,
     open: Vec<(usize, Option<String>)>,
     warnings: Vec<Warning>,
+    /// The kinds of the objects, each with its API version, and where objects come from: few, for many rows.
+    kinds: Vec<(GroupKind, Arc<str>)>,
+    origins: Vec<Arc<str>>,
     objects: Vec<Row>,
 }
 
-/// One object: identity, API version, origin, secret pointers, length of its body.
+/// One object: the places of its kind and of its origin in their lists, namespace, name, secret pointers, length
+/// of its body.
 #[derive(Serialize, Deserialize)]
-struct Row(GroupKind, Option<String>, String, String, String, BTreeSet<String>, usize);
+struct Row(usize, usize, Option<String>, String, BTreeSet<String>, usize);
 
 #[derive(Serialize, Deserialize)]
 struct Warning {
@@ -54,18 +58,20 @@ struct Warning {
 /// Writes a component.
 pub(super) fn write(component: &RenderedComponent) -> Vec<u8> {
     let bodies: Vec<_> = component.objects.iter().map(|object| object.object.canonical()).collect();
+    let (mut kinds, mut origins) = (Vec::new(), Vec::new());
     let rows = component.objects.iter().zip(&bodies).map(|(object, body)| {
-        let id = object.object.id();
+        let DesiredObject { object, origin, .. } = object;
+        let id = object.id();
         Row(
-            id.kind.clone(),
+            place_in(&mut kinds, (id.kind.clone(), object.api_version().into())),
+            place_in(&mut origins, Arc::clone(origin)),
             id.namespace.clone(),
             id.name.clone(),
-            object.object.api_version().to_owned(),
-            object.origin.clone(),
-            object.object.sensitive().clone(),
+            object.sensitive().clone(),
             body.len(),
         )
     });
+    let objects = rows.collect();
     let is_cluster = |scope: Scope| scope == Scope::Cluster;
     let head = Head {
         scopes: component
@@ -75,7 +81,9 @@ pub(super) fn write(component: &RenderedComponent) -> Vec<u8> {
             .collect(),
         open: component.open.iter().map(|open| (open.index, open.namespace.clone())).collect(),
         warnings: component.warnings.0.iter().map(Warning::of).collect(),
-        objects: rows.collect(),
+        kinds,
+        origins,
+        objects,
     };
     let mut bytes = serde_json::to_vec(&head).expect("the head is made of text, numbers and lists");
     bytes.push(b'\n');
@@ -88,6 +96,15 @@ pub(super) fn write(component: &RenderedComponent) -> Vec<u8> {
     bytes
 }
 
+/// Returns where `value` stands in `list`, and puts it there if it does not.
+fn place_in<T: PartialEq>(list: &mut Vec<T>, value: T) -> usize {
+    // The next object mostly has the kind and the origin of the one before.
+    list.iter().rposition(|one| *one == value).unwrap_or_else(|| {
+        list.push(value);
+        list.len() - 1
+    })
+}
+
 /// Reads a component; none where the bytes are not one.
 pub(super) fn read(bytes: Vec<u8>) -> Option<RenderedComponent> {
     let end = bytes.iter().position(|&byte| byte == b'\n')?;
@@ -96,7 +113,9 @@ pub(super) fn read(bytes: Vec<u8>) -> Option<RenderedComponent> {
     let mut digest_at = end + 1;
     let mut body_at = digest_at + head.objects.len() * DIGEST;
     let mut objects = Vec::with_capacity(head.objects.len());
-    for Row(kind, namespace, name, api_version, origin, sensitive, length) in head.objects {
+    for Row(kind, origin, namespace, name, sensitive, length) in head.objects {
+        let (kind, api_version) = head.kinds.get(kind)?.clone();
+        let origin = Arc::clone(head.origins.get(origin)?);
         let digest = bytes.get(digest_at..digest_at + DIGEST)?.try_into().ok()?;
         let body = StoredBody::new(Arc::clone(&bytes), body_at..body_at.checked_add(length)?)?;
         let id = ObjectId { kind, namespace, name };
@@ -239,7 +258,7 @@ mod tests {
             });
             let object = Object::new(body).unwrap().with_sensitive(["/spec/token".to_owned()]);
             let digest = object.digest();
-            DesiredObject { object, origin: format!("templates/{name}.yaml"), digest }
+            DesiredObject { object, origin: format!("templates/{name}.yaml").into(), digest }
         };
         let warning = Diagnostic::warning(code::render::EXCLUDE_UNUSED, "unused")
             .at(FileSpan { file: "f".into(), text: "text".into(), range: 1..2 }, "label")

@@ -72,7 +72,7 @@ impl<'a> Wanted<'a> {
             because: Vec::new(),
             differences: Vec::new(),
             fields: Vec::new(),
-            origin: Some(self.desired.origin.clone()),
+            origin: Some(self.desired.origin.to_string()),
             live: None,
             rules: &self.component.hazards,
             deletion: None,

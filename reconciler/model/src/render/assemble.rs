@@ -127,7 +127,7 @@ pub(super) fn move_object(
     let mut body = object.object.expose().clone();
     declare::set_namespace(&mut body, namespace, scope);
     let moved = Object::new(body).expect("only the namespace of an object changed");
-    declare::declared(moved.with_sensitive(sensitive), object.origin.as_str().into())
+    declare::declared(moved.with_sensitive(sensitive), object.origin.clone())
 }
 
 pub(super) fn duplicates(components: &[DesiredComponent]) -> Diagnostics {
@@ -137,7 +137,7 @@ pub(super) fn duplicates(components: &[DesiredComponent]) -> Diagnostics {
     let mut found: BTreeMap<&ObjectId, Vec<Place<'_>>> = BTreeMap::new();
     for component in components {
         for object in &component.objects {
-            let place = (&component.name, object.origin.as_str());
+            let place = (&component.name, &*object.origin);
             if let Some(first) = seen.insert(object.object.id(), place) {
                 let places = found.entry(object.object.id()).or_insert_with(|| vec![first]);
                 places.push(place);

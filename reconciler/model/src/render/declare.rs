@@ -101,7 +101,7 @@ pub(super) fn object(
 /// Makes the desired object of an object.
 pub(super) fn declared(object: Object, origin: Arc<str>) -> DesiredObject {
     let digest = object.digest();
-    DesiredObject { object, origin: origin.to_string(), digest }
+    DesiredObject { object, origin, digest }
 }
 
 fn not_an_object(reason: &NotAnObject) -> Diagnostic {

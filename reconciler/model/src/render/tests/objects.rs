@@ -77,7 +77,7 @@ fn plain_files_are_taken_as_they_are_and_other_files_are_left_alone() {
     ];
     let rendered = component(&input(&files, json!({})), &[]).unwrap();
     assert_eq!(rendered.objects[0].object.id().to_string(), "Namespace {{ x }}");
-    assert_eq!(rendered.objects[0].origin, "templates/plain.yaml");
+    assert_eq!(&*rendered.objects[0].origin, "templates/plain.yaml");
     assert_eq!(rendered.objects.len(), 1);
 }
 

@@ -204,7 +204,7 @@ fn plain_manifests_take_the_namespace_of_their_source() {
     let files = [("blueprint.yaml", blueprint), ("templates/x.md", "")];
     let rendered = component(&input(&files, json!({})), &[output]).unwrap();
     assert_eq!(rendered.objects[0].object.id().to_string(), "ConfigMap sys/a");
-    assert_eq!(rendered.objects[0].origin, "manifests up: x");
+    assert_eq!(&*rendered.objects[0].origin, "manifests up: x");
 }
 
 #[test]
