@@ -1,15 +1,20 @@
 //! `cargo xtask fuzz`
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs::{self, File},
+    path::Path,
+    process::Command,
+};
 
 use anyhow::{Context, Result, ensure};
+use rayon::prelude::*;
 
 /// The targets, each a program in `tests/fuzz/targets`.
 const TARGETS: [&str; 8] =
     ["yaml", "site", "blueprint", "values", "git-tree", "git-answer", "archive", "location"];
 
 /// What libFuzzer needs of the compiler; these are flags of LLVM, so a stable toolchain takes them.
-const FLAGS: &str = "--cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module \
+const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module \
     -Cllvm-args=-sanitizer-coverage-level=3 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
     -Cllvm-args=-sanitizer-coverage-pc-table";
 
@@ -43,7 +48,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     ensure!(built.success(), "the fuzz targets do not build");
     let all: Vec<String> = TARGETS.map(str::to_owned).to_vec();
     let targets = if arguments.targets.is_empty() { &all } else { &arguments.targets };
-    targets.iter().try_for_each(|target| {
+    // Side by side, one for each core.
+    targets.par_iter().try_for_each(|target| {
         let program = folder.join(&host).join("release").join(target);
         fuzz(&program, target, &folder, arguments)
     })
@@ -54,6 +60,8 @@ fn fuzz(program: &Path, target: &str, folder: &Path, arguments: &Arguments) -> R
     let artifacts = folder.join("artifacts");
     fs::create_dir_all(&corpus)?;
     fs::create_dir_all(&artifacts)?;
+    let log = folder.join(target).with_extension("log");
+    anstream::eprintln!("{target}: {} s, told in {}", arguments.seconds, log.display());
     let status = Command::new(program)
         .args([corpus, super::top().join("tests/fuzz/seeds").join(target)])
         .arg(format!("-max_total_time={}", arguments.seconds))
@@ -61,9 +69,16 @@ fn fuzz(program: &Path, target: &str, folder: &Path, arguments: &Arguments) -> R
         .arg(format!("-artifact_prefix={}/{target}-", artifacts.display()))
         // A reader that needs ten seconds for four kilobytes hangs, for a person who waits.
         .args(["-max_len=4096", "-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1"])
+        .stderr(File::create(&log)?)
         .status()
         .with_context(|| format!("cannot run {}", program.display()))?;
-    ensure!(status.success(), "{target}: a crash, kept in {}", artifacts.display());
+    let told = fs::read_to_string(&log)?;
+    let last = |lines: usize| {
+        let skipped = told.lines().count().saturating_sub(lines);
+        told.lines().skip(skipped).collect::<Vec<_>>().join("\n")
+    };
+    ensure!(status.success(), "{}\n{target}: a crash, kept in {}", last(100), artifacts.display());
+    anstream::eprintln!("{target}: no crash\n{}", last(5));
     Ok(())
 }
 

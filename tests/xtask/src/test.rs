@@ -1,6 +1,6 @@
 //! `cargo xtask test`
 
-use std::{env, process::Command};
+use std::{env, process::Command, thread::available_parallelism};
 
 use anyhow::{Context, Result, ensure};
 use sitewright_testbed::tools::Tool;
@@ -24,7 +24,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     for tool in Tool::ALL.into_iter().filter(|_| everything) {
         tool.find()?;
     }
+    let threads = env::var("RUST_TEST_THREADS").unwrap_or_else(|_| threads().to_string());
     let status = Command::new(cargo)
+        .env("RUST_TEST_THREADS", threads)
         .args(["test", "--locked"])
         .args(everything.then_some("--workspace"))
         .args(&arguments.cargo)
@@ -33,6 +35,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         .context("cannot run cargo")?;
     ensure!(status.success(), "tests failed");
     Ok(())
+}
+
+/// How many tests run at once: most of them wait for an API server, so more than there are cores.
+fn threads() -> usize {
+    2 * available_parallelism().map_or(1, usize::from)
 }
 
 fn chooses_packages(argument: &str) -> bool {
