@@ -18,7 +18,8 @@ use sitewright_model::{
     format::site::{ComponentPolicy, SitePolicy},
     inventory::Inventory,
     live::{
-        ClusterFacts, Evidence, Judgement, KindFacts, Live, LiveObject, Observation, settled_digest,
+        ClusterFacts, Evidence, Judgement, KindFacts, Live, LiveObject, Observation, Reach,
+        settled_digest,
     },
     name::SiteName,
     object::{GroupKind, Object, Uid},
@@ -132,6 +133,7 @@ fn plan() -> Plan {
             .map(|(live, after)| (live.id().clone(), present(live, after)))
             .collect(),
         evidence: Evidence::default(),
+        reach: Reach::Whole,
     };
     plan::plan(&desired, &live, Timestamp::UNIX_EPOCH)
 }

@@ -48,7 +48,7 @@ impl Cluster {
     ///
     /// Costs a request for each right where these credentials may not do everything, and a few more.
     pub async fn doctor(&self, kinds: &BTreeSet<GroupKind>) -> Result<Vec<Check>, Error> {
-        let served = Kinds::discover(&self.http).await?;
+        let served = self.discover().await?;
         let mut checks = vec![self.version(), clock(&self.http).await?, parts(&served)];
         checks.extend(rights(&self.http, &served, kinds).await?);
         checks.push(fairness(&served));

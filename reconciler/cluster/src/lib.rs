@@ -26,6 +26,7 @@ mod kinds;
 mod lock;
 pub mod observe;
 mod scopes;
+pub mod watch;
 
 pub use client::{Cluster, Connection, Deadlines, Requests};
 pub use error::Error;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use sitewright_model::{live::KindFacts, object::GroupKind};
 
-use crate::{Cluster, Error, discovery::Kinds};
+use crate::{Cluster, Error};
 
 impl Cluster {
     /// Returns those of `kinds` that the server serves outside namespaces; asks nothing where there are none.
@@ -18,7 +18,7 @@ impl Cluster {
         if kinds.is_empty() {
             return Ok(BTreeSet::new());
         }
-        let served = Kinds::discover(&self.http).await?;
+        let served = self.discover().await?;
         let is_outside = |kind: &&GroupKind| {
             matches!(served.facts(kind, None), KindFacts::Served { namespaced: false, .. })
         };

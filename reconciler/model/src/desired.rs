@@ -1,6 +1,9 @@
 //! The rendered objects of a site, by component, with their digests.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::{
     digest::Digest,
@@ -64,12 +67,47 @@ pub struct DesiredObject {
     pub digest: Digest,
 }
 
+impl DesiredComponent {
+    /// Returns the component with other objects under the same rules.
+    fn with_objects(&self, objects: Vec<DesiredObject>) -> Self {
+        Self {
+            name: self.name.clone(),
+            blueprint: self.blueprint.clone(),
+            version: self.version.clone(),
+            depends_on: self.depends_on.clone(),
+            objects,
+            health: self.health.clone(),
+            hazards: self.hazards.clone(),
+            ignore: self.ignore.clone(),
+            policy: self.policy.clone(),
+        }
+    }
+}
+
 impl Desired {
     /// Returns every object with its component, in the order of the site file.
     pub fn objects(&self) -> impl Iterator<Item = (&DesiredComponent, &DesiredObject)> {
         self.components
             .iter()
             .flat_map(|component| component.objects.iter().map(move |object| (component, object)))
+    }
+
+    /// Returns the part of it that is about the objects in `ids`, under the same rules and the same digest.
+    #[must_use]
+    pub fn only(&self, ids: &BTreeSet<ObjectId>) -> Self {
+        let part = |component: &DesiredComponent| {
+            let is_asked = |object: &&DesiredObject| ids.contains(object.object.id());
+            let objects: Vec<_> = component.objects.iter().filter(is_asked).cloned().collect();
+            (!objects.is_empty()).then(|| component.with_objects(objects))
+        };
+        Self {
+            site: self.site.clone(),
+            revision: self.revision.clone(),
+            policy: self.policy.clone(),
+            tombstones: self.tombstones.clone(),
+            components: self.components.iter().filter_map(part).collect(),
+            digest: self.digest,
+        }
     }
 
     /// Returns every object by identity.

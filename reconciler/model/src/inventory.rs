@@ -87,6 +87,13 @@ impl Inventory {
     pub fn empty(site: SiteName) -> Self {
         Self { site, entries: BTreeMap::new() }
     }
+
+    /// Returns the entries of the objects in `ids`.
+    #[must_use]
+    pub fn only(&self, ids: &BTreeSet<ObjectId>) -> Self {
+        let entry = |id: &ObjectId| Some((id.clone(), self.entries.get(id)?.clone()));
+        Self { site: self.site.clone(), entries: ids.iter().filter_map(entry).collect() }
+    }
 }
 
 impl Entry {

@@ -24,6 +24,28 @@ pub struct Live {
     pub objects: BTreeMap<ObjectId, Observation>,
     /// What the guards of law 1 look at.
     pub evidence: Evidence,
+    /// How much of the site was looked at.
+    pub reach: Reach,
+}
+
+/// How much of a site was looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Reach {
+    /// All that is desired, and all that is owned.
+    #[default]
+    Whole,
+    /// These objects alone; of the inventory, their entries alone.
+    Only(BTreeSet<ObjectId>),
+}
+
+impl Live {
+    /// Returns whether `inventory`, as far as it was looked at, is still what it was then.
+    pub fn is_of(&self, inventory: &Inventory) -> bool {
+        match &self.reach {
+            Reach::Whole => self.inventory == *inventory,
+            Reach::Only(ids) => self.inventory == inventory.only(ids),
+        }
+    }
 }
 
 /// Which cluster it is.

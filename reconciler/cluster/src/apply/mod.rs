@@ -21,7 +21,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use sitewright_model::{
     desired::Desired,
-    live::Live,
+    live::{Live, Reach},
     plan::{
         Action, Plan, PlanDigest,
         graph::{Graph, Walk},
@@ -103,7 +103,10 @@ impl Cluster {
             let scene = Scene::new((&http, &kinds), desired, made_of, options, rules, places);
             return Ok(conclude::report(&scene, &walk, &Results::default()));
         }
-        let kinds = Kinds::discover(&http).await?;
+        let kinds = match &live.reach {
+            Reach::Whole => self.until(&cancel).discover().await?,
+            Reach::Only(ids) => self.kinds(ids.iter().map(|id| &id.kind)).await?,
+        };
         let rules = compile(desired, &late_binding(&http, desired).await?)?;
         let lock = Lock::acquire(&http, &desired.site).await?;
         let fenced = http.within_fence(lock.fence());
@@ -129,7 +132,7 @@ async fn locked<'s>(
     to_the_end: &Http,
 ) -> Result<Report, Error> {
     let store = Store::load(scene.http, &scene.desired.site).await?;
-    if store.inventory() != scene.live.inventory {
+    if !scene.live.is_of(&store.inventory()) {
         return Err(Error::InventoryRace { object: "since the plan was made".into() });
     }
     let book = book::write_ahead(scene, store, to_the_end).await?;

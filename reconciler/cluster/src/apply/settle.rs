@@ -19,7 +19,15 @@ use super::{
     change::Note,
     scene::{Part, Scene},
 };
-use crate::{Error, client::path::Resource, kinds, observe::listing};
+use crate::{
+    Error,
+    client::path::Resource,
+    kinds,
+    observe::{self, listing},
+};
+
+/// So many objects of a kind are read one by one; more are listed.
+const ONE_BY_ONE: usize = 4;
 
 /// Looks once more at what was applied, and notes in the book what has settled.
 ///
@@ -67,8 +75,11 @@ async fn settled(
         let (_, entry) = by_key.get(key)?;
         has_moved(entry, &live).then_some(live)
     };
-    let site = &scene.desired.site;
-    let moved = listing::owned(scene.http, resource, site, &sensitive, keep).await?;
+    let moved = if parts.len() <= ONE_BY_ONE {
+        one_by_one(scene, resource, parts, keep).await?
+    } else {
+        listing::owned(scene.http, resource, &scene.desired.site, &sensitive, keep).await?
+    };
     let judged = stream::iter(moved)
         .map(|(key, live)| {
             let found = by_key.get(&key).copied();
@@ -82,6 +93,23 @@ async fn settled(
         .buffer_unordered(scene.http.concurrency());
     let renewed: Vec<Option<(ObjectId, Entry)>> = judged.try_collect().await?;
     Ok(renewed.into_iter().flatten().collect())
+}
+
+async fn one_by_one(
+    scene: &Scene<'_>,
+    resource: &Resource,
+    parts: &[Part<'_>],
+    keep: impl Fn(&listing::Key, LiveObject) -> Option<LiveObject>,
+) -> Result<BTreeMap<listing::Key, LiveObject>, Error> {
+    let mut kept = BTreeMap::new();
+    for id in parts.iter().map(|part| &part.change.id) {
+        let key = listing::key(id, resource);
+        let live = observe::get(scene.http, resource, id, &BTreeSet::new()).await?;
+        if let Some(live) = live.and_then(|live| keep(&key, live)) {
+            kept.insert(key, live);
+        }
+    }
+    Ok(kept)
 }
 
 fn has_moved(entry: &Entry, live: &LiveObject) -> bool {

@@ -3,9 +3,11 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures::Stream;
 use http::header;
 use http_body_util::{BodyExt, Limited};
-use kube::client::Body;
+use kube::{client::Body, core::WatchEvent};
+use serde::de::DeserializeOwned;
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     time::{Instant, sleep, timeout},
@@ -338,6 +340,21 @@ impl Http {
         tokio::select! {
             _ = self.halted() => false,
             answer = answer => matches!(answer, Ok(Ok(Next::Done(_) | Next::Refused(_)))),
+        }
+    }
+
+    /// Opens a watch. It has no deadline and takes no place in flight: it is open for as long as it is read.
+    pub(crate) async fn watch<T: Clone + DeserializeOwned>(
+        &self,
+        request: Request,
+    ) -> kube::Result<impl Stream<Item = kube::Result<WatchEvent<T>>> + use<T>> {
+        let built = request.build().map_err(|error| kube::Error::Service(error.into()))?;
+        self.shared.counts.sent(request.verb);
+        // a watch has no body
+        let opened = self.shared.client.request_events(built.map(|_| Vec::new()));
+        match timeout(self.shared.deadlines.attempt, opened).await {
+            Ok(events) => events,
+            Err(error) => Err(kube::Error::Service(error.into())),
         }
     }
 

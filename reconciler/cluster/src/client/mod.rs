@@ -8,15 +8,23 @@ pub(crate) mod places;
 pub(crate) mod retry;
 pub(crate) mod status;
 
-use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{
+    num::NonZeroUsize,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use serde_json::Value;
-use sitewright_model::{live::ClusterFacts, object::Uid};
+use sitewright_model::{
+    live::ClusterFacts,
+    object::{GroupKind, Uid},
+};
 use tokio_util::sync::CancellationToken;
 
 use self::http::{Http, Request};
 pub use self::{http::Requests, retry::Deadlines};
-use crate::Error;
+use crate::{Error, discovery::Kinds};
 
 /// Requests in flight at once, unless a [`Connection`] says otherwise. More than this gained nothing
 /// against an API server on the same machine; API Priority and Fairness guards the server in any case.
@@ -48,6 +56,8 @@ pub struct Connection {
 pub struct Cluster {
     pub(crate) http: Http,
     facts: ClusterFacts,
+    /// The kinds that were served when it was last asked.
+    served: Arc<Mutex<Arc<Kinds>>>,
 }
 
 impl Cluster {
@@ -60,7 +70,8 @@ impl Cluster {
         let http = Http::new(client, server, concurrency, connection.deadlines);
         let version = version(&http).await?;
         let uid = cluster_uid(&http).await?;
-        Ok(Self { http, facts: ClusterFacts { uid, version, name } })
+        let facts = ClusterFacts { uid, version, name };
+        Ok(Self { http, facts, served: Arc::default() })
     }
 
     /// Returns which cluster it is.
@@ -71,7 +82,27 @@ impl Cluster {
     /// Returns the same cluster, whose requests stop between two of them once `token` is cancelled.
     #[must_use]
     pub fn until(&self, token: &CancellationToken) -> Self {
-        Self { http: self.http.until(token), facts: self.facts.clone() }
+        Self { http: self.http.until(token), ..self.clone() }
+    }
+
+    /// Asks which kinds are served, and remembers it.
+    pub(crate) async fn discover(&self) -> Result<Arc<Kinds>, Error> {
+        let kinds = Arc::new(Kinds::discover(&self.http).await?);
+        *self.served.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&kinds);
+        Ok(kinds)
+    }
+
+    /// Returns which kinds are served; asks only where `wanted` has one that was not served the last time.
+    pub(crate) async fn kinds<'k>(
+        &self,
+        wanted: impl Iterator<Item = &'k GroupKind>,
+    ) -> Result<Arc<Kinds>, Error> {
+        let known = Arc::clone(&self.served.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut wanted = wanted;
+        if wanted.all(|kind| known.preferred(kind).is_some()) {
+            return Ok(known);
+        }
+        self.discover().await
     }
 
     /// Returns how many requests were sent since [`Cluster::connect`].

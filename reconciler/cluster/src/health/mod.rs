@@ -52,7 +52,7 @@ impl Cluster {
     /// discovery, and some for the pods of what is not healthy.
     pub async fn status(&self, desired: &Desired, live: &Live) -> Result<Vec<ObjectHealth>, Error> {
         let rules = compile(desired, &late_binding(&self.http, desired).await?)?;
-        let kinds = Kinds::discover(&self.http).await?;
+        let kinds = self.discover().await?;
         let survey = Survey { http: &self.http, kinds: &kinds, desired, live, rules: &rules };
         let mut all = survey.all().await?;
         let sick =

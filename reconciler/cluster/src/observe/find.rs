@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use sitewright_model::{
-    live::LiveObject,
+    live::{LiveObject, Reach},
     object::{GroupKind, ObjectId},
 };
 
@@ -65,6 +65,12 @@ impl<'a> Observer<'a> {
         resource: &Resource,
         ids: Vec<&'a ObjectId>,
     ) -> Result<Vec<(&'a ObjectId, Found)>, Error> {
+        if matches!(self.reach, Reach::Only(_)) {
+            let asked = stream::iter(ids)
+                .map(|id| self.find_one(resource, id, false))
+                .buffer_unordered(self.at_once());
+            return asked.try_collect().await;
+        }
         let mut listed = self.list(resource, &ids).await?;
         let (mut found, mut unlisted) = (Vec::with_capacity(ids.len()), BTreeMap::new());
         for id in ids {

@@ -26,7 +26,7 @@ const PAGE: u64 = 500;
 const FRESH_STARTS: usize = 3;
 
 /// Asks for names, labels and the like, without the objects' content.
-const METADATA_ONLY: &str =
+pub(crate) const METADATA_ONLY: &str =
     "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
 
 /// Namespace and name within one kind.

@@ -17,12 +17,14 @@ pub(crate) mod replacement;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt, future::try_join, stream};
 use sitewright_model::{
     crd,
     desired::{Desired, DesiredComponent, DesiredObject},
     inventory::{Entry, EntryState, Inventory},
-    live::{Deferred, Evidence, Judgement, KindFacts, Live, LiveObject, Observation, Refusal},
+    live::{
+        Deferred, Evidence, Judgement, KindFacts, Live, LiveObject, Observation, Reach, Refusal,
+    },
     object::{GroupKind, ObjectId},
 };
 
@@ -60,17 +62,42 @@ impl Cluster {
     /// The server does not answer or refuses to be looked at, the inventory is damaged, or the signal to
     /// stop came. What it says of single objects is in their [`Observation`]s.
     pub async fn observe(&self, desired: &Desired, depth: Depth) -> Result<Live, Error> {
-        let (kinds, store) = futures::future::try_join(
-            Kinds::discover(&self.http),
-            Store::load(&self.http, &desired.site),
-        )
-        .await?;
-        let inventory = store.inventory();
-        let observer = Observer::new(&self.http, &kinds, desired, &inventory, depth);
+        let (kinds, store) =
+            try_join(self.discover(), Store::load(&self.http, &desired.site)).await?;
+        self.look(&kinds, desired, store.inventory(), depth, Reach::Whole).await
+    }
+
+    /// Looks at the objects in `ids` alone; `part` is [`Desired::only`] of them. A plan of it is about them
+    /// alone, and so is the apply of that plan.
+    ///
+    /// Costs one request for the inventory, one for each object, and one dry run for each that is not settled.
+    ///
+    /// # Errors
+    /// As with [`Cluster::observe`].
+    pub async fn observe_only(
+        &self,
+        part: &Desired,
+        ids: &BTreeSet<ObjectId>,
+    ) -> Result<Live, Error> {
+        let kinds = self.kinds(ids.iter().map(|id| &id.kind));
+        let (kinds, store) = try_join(kinds, Store::load(&self.http, &part.site)).await?;
+        let inventory = store.inventory().only(ids);
+        self.look(&kinds, part, inventory, Depth::Full, Reach::Only(ids.clone())).await
+    }
+
+    async fn look(
+        &self,
+        kinds: &Kinds,
+        desired: &Desired,
+        inventory: Inventory,
+        depth: Depth,
+        reach: Reach,
+    ) -> Result<Live, Error> {
+        let observer = Observer::new(&self.http, kinds, desired, &inventory, depth, &reach);
         let objects = observer.objects().await?;
         let evidence = observer.evidence(&objects).await?;
         let kinds = observer.facts();
-        Ok(Live { cluster: self.facts().clone(), inventory, kinds, objects, evidence })
+        Ok(Live { cluster: self.facts().clone(), inventory, kinds, objects, evidence, reach })
     }
 }
 
@@ -88,6 +115,7 @@ struct Observer<'a> {
     desired: &'a Desired,
     inventory: &'a Inventory,
     depth: Depth,
+    reach: &'a Reach,
     wanted: BTreeMap<&'a ObjectId, Wanted<'a>>,
 }
 
@@ -132,6 +160,7 @@ impl<'a> Observer<'a> {
         desired: &'a Desired,
         inventory: &'a Inventory,
         depth: Depth,
+        reach: &'a Reach,
     ) -> Self {
         let mut wanted: BTreeMap<&ObjectId, Wanted<'_>> = BTreeMap::new();
         for (component, object) in desired.objects() {
@@ -143,7 +172,7 @@ impl<'a> Observer<'a> {
             slot.entry = Some(entry);
         }
         let judge = Judge::new(http, kinds, desired);
-        Self { http, kinds, judge, desired, inventory, depth, wanted }
+        Self { http, kinds, judge, desired, inventory, depth, reach, wanted }
     }
 
     async fn objects(&self) -> Result<BTreeMap<ObjectId, Observation>, Error> {

@@ -13,3 +13,4 @@ mod observe;
 mod races;
 mod recorded;
 mod site;
+mod watch;

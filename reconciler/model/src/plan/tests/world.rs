@@ -12,7 +12,7 @@ use crate::{
     inventory::{Entry, EntryState, Inventory, Said},
     live::{
         Cause, ClusterFacts, Evidence, FieldConflict, Judgement, Live, LiveObject, Observation,
-        Refusal, settled_digest,
+        Reach, Refusal, settled_digest,
     },
     managed::{ManagerEntry, field_manager},
     name::SiteName,
@@ -222,6 +222,7 @@ impl World {
             kinds: BTreeMap::new(),
             objects,
             evidence: self.evidence.clone(),
+            reach: Reach::Whole,
         }
     }
 
