@@ -3,6 +3,7 @@
 //! Comes in: a command line. Goes out: an exit code, a result on standard output, everything else
 //! on standard error. Never: a decision about a cluster; those are the model's.
 
+mod agent;
 pub mod cli;
 mod commands;
 pub mod output;

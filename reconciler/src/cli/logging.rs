@@ -15,7 +15,7 @@ pub(super) fn start(global: &Global, screen: &Screen) {
     let default = match (global.quiet, global.verbose) {
         // What kube finds wrong is retried, or returned as an error and told once.
         (true, _) => "sitewright=error,error,kube_client=off",
-        (false, 0) => "sitewright=warn,warn,kube_client=off",
+        (false, 0) => "sitewright=warn,warn,kube_client=off,sitewright::news=info",
         (false, 1) => "sitewright=info,warn,kube_client=off",
         (false, 2) => "sitewright=debug,info",
         (false, _) => "trace",

@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser};
 
 pub use self::global::Global;
+pub(crate) use self::global::LogFormat;
 pub(crate) use self::{
     context::Context,
     exit::{Exit, Failure, file_failure},

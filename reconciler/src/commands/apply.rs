@@ -87,7 +87,7 @@ fn digest(text: &str) -> Result<String, String> {
 }
 
 /// Reads a time such as `90s`, `10m` or `1h30m`.
-fn time(text: &str) -> Result<Duration, String> {
+pub(super) fn time(text: &str) -> Result<Duration, String> {
     let wrong = || "expected a time such as 90s, 10m or 1h".to_owned();
     let span: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
     Duration::try_from(span).ok().filter(|time| !time.is_zero()).ok_or_else(wrong)

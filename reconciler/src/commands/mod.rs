@@ -3,6 +3,7 @@
 //! Comes in: parsed arguments and a [`Context`]. Goes out: a result on standard output, an [`Exit`].
 //! Never: a decision about a cluster, or a printer; those are the model's and [`output`](crate::output)'s.
 
+mod agent;
 mod apply;
 mod completions;
 mod doctor;
@@ -31,6 +32,7 @@ pub(crate) enum Command {
     Render(render::Render),
     Plan(plan::Plan),
     Apply(apply::Apply),
+    Agent(agent::Agent),
     Status(status::Status),
     Drift(drift::Drift),
     Doctor(doctor::Doctor),
@@ -49,6 +51,7 @@ impl Command {
             Self::Render(command) => command.run(context),
             Self::Plan(command) => command.run(context),
             Self::Apply(command) => command.run(context),
+            Self::Agent(command) => command.run(context),
             Self::Status(command) => command.run(context),
             Self::Drift(command) => command.run(context),
             Self::Doctor(command) => command.run(context),

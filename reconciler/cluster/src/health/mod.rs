@@ -5,7 +5,7 @@
 mod pods;
 mod rules;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
@@ -26,7 +26,10 @@ use crate::{
     client::{http::Http, path::Resource},
     discovery::Kinds,
     kinds,
-    observe::listing::{self, Key},
+    observe::{
+        self,
+        listing::{self, Key},
+    },
 };
 
 /// At most so many unhealthy objects are asked for their reasons.
@@ -66,6 +69,47 @@ impl Cluster {
     }
 }
 
+impl Cluster {
+    /// Assesses the objects of `part`, each by one request; of what has no health nothing is asked.
+    pub async fn health_of(&self, part: &Desired) -> Result<Vec<ObjectHealth>, Error> {
+        let ids = part.objects().map(|(component, object)| (component, object.object.id()));
+        let asked: Vec<(&DesiredComponent, &ObjectId)> =
+            ids.filter(|(component, id)| !is_inert(component, &id.kind)).collect();
+        if asked.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rules = compile(part, &late_binding(&self.http, part).await?)?;
+        let kinds = self.kinds(asked.iter().map(|(_, id)| &id.kind)).await?;
+        let mut all = Vec::with_capacity(asked.len());
+        for (component, id) in asked {
+            let Some(resource) = kinds.preferred(&id.kind) else { continue };
+            let live = observe::get(&self.http, resource, id, &BTreeSet::new()).await?;
+            let (health, reasons) = match live {
+                None => (Health::Missing, Vec::new()),
+                Some(live) => {
+                    let none = Rules::default();
+                    let rules = rules.get(&component.name).unwrap_or(&none);
+                    let health = assess(live.object.expose(), rules);
+                    let is_sick = !health.is_current();
+                    let reasons = match is_sick {
+                        true => reasons(&self.http, &kinds, live.object.expose()).await?,
+                        false => Vec::new(),
+                    };
+                    (health, reasons)
+                }
+            };
+            let (component, id) = (component.name.clone(), id.clone());
+            all.push(ObjectHealth { component, id, health, reasons });
+        }
+        Ok(all)
+    }
+}
+
+/// Returns whether objects of `kind` are healthy by being there.
+fn is_inert(component: &DesiredComponent, kind: &GroupKind) -> bool {
+    kinds::is_inert(kind) && !component.health.iter().any(|rule| kind.fits(&rule.kind))
+}
+
 struct Survey<'a> {
     http: &'a Http,
     kinds: &'a Kinds,
@@ -97,19 +141,13 @@ impl Survey<'_> {
         match self.live.objects.get(id) {
             Some(Observation::Present(live)) => self.assess(component, id, live),
             Some(Observation::Absent(_)) => none(Health::Missing),
-            Some(Observation::Settled) if self.is_inert(component, &id.kind) => {
-                none(Health::Current)
-            }
+            Some(Observation::Settled) if is_inert(component, &id.kind) => none(Health::Current),
             Some(Observation::Settled) => {
                 none(Health::Unknown { why: "it was not found again".into() })
             }
             Some(Observation::Unseen(why)) => none(Health::Unknown { why: why.clone() }),
             None => none(Health::Unknown { why: "it was not looked at".into() }),
         }
-    }
-
-    fn is_inert(&self, component: &DesiredComponent, kind: &GroupKind) -> bool {
-        kinds::is_inert(kind) && !component.health.iter().any(|rule| kind.fits(&rule.kind))
     }
 
     fn health(&self, component: &DesiredComponent, id: &ObjectId, health: Health) -> ObjectHealth {
@@ -133,7 +171,7 @@ impl Survey<'_> {
         for (component, object) in self.desired.objects() {
             let id = object.object.id();
             let is_settled = matches!(self.live.objects.get(id), Some(Observation::Settled));
-            if !is_settled || self.is_inert(component, &id.kind) {
+            if !is_settled || is_inert(component, &id.kind) {
                 continue;
             }
             if let Some(resource) = self.kinds.exactly(&id.kind, object.object.version()) {

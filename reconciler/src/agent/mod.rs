@@ -1,0 +1,21 @@
+//! The agent: follows git and the cluster for years, mends drift, and says what it does.
+//!
+//! Comes in: where sites are, clusters, triggers. Goes out: converged clusters, a [`State`] for each site,
+//! and [`News`] for people. Never: a decision about an object; those are the model's.
+//!
+//! One [`Reconciler`] per site owns all that is known of it. What wakes it says only *that* something may have
+//! changed, never what to do: a lost or repeated trigger costs a look, and nothing else.
+
+mod fight;
+mod files;
+mod news;
+mod pace;
+mod reconcile;
+mod state;
+
+pub(crate) use self::{
+    files::FileEvents,
+    news::News,
+    pace::Pace,
+    reconcile::{Reconciler, Told, Trigger},
+};

@@ -1,0 +1,572 @@
+//! The loop of one site: what is new in git or on the cluster, one thing at a time.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use jiff::Timestamp;
+use sitewright_cluster::{
+    CancellationToken, Cluster, Error,
+    apply::{End, Event, Options, Report},
+    observe::Depth,
+    watch::{Noticed, Watches},
+};
+use sitewright_model::{
+    desired::Desired,
+    diagnostic::{Diagnostic, Diagnostics},
+    digest::Digest,
+    live::{Live, Reach},
+    object::{GroupKind, ObjectId},
+    plan::{self, Action, Consent, Drift, Mended, Plan},
+    render,
+};
+use sitewright_source::{Location, Settings};
+use tokio::{
+    sync::{Notify, mpsc, watch},
+    task::spawn_blocking,
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    fight::{Fights, Turn},
+    news::News,
+    pace::Pace,
+    state::{Activity, Problem, State},
+};
+use crate::pipeline;
+
+/// So many suspects are looked at one by one; more are found by a look at the whole, which lists each kind once.
+const ONE_BY_ONE: usize = 50;
+
+/// News that may wait for their reader; further ones are dropped, and the state has what matters.
+const NEWS: usize = 256;
+
+/// Says that git may have something new. Pulled many times, it is one look.
+#[derive(Clone, Default)]
+pub(crate) struct Trigger(Arc<Notify>);
+
+impl Trigger {
+    /// Asks for a look.
+    pub(crate) fn pull(&self) {
+        self.0.notify_one();
+    }
+
+    /// Waits until a look is asked for.
+    pub(crate) async fn pulled(&self) {
+        self.0.notified().await;
+    }
+}
+
+/// Follows one site on one cluster.
+pub(crate) struct Reconciler {
+    location: Location,
+    settings: Settings,
+    cluster: Cluster,
+    pace: Pace,
+    trigger: Trigger,
+    stop: CancellationToken,
+    reports: Reports,
+    state: State,
+    current: Option<Current>,
+    fights: Fights,
+    /// Looks at the whole that failed in a row.
+    failures: u32,
+    /// When to look at git, and at the whole cluster.
+    due: Due,
+}
+
+/// Where the agent tells what it knows.
+struct Reports {
+    state: watch::Sender<State>,
+    news: mpsc::Sender<News>,
+}
+
+/// What is desired now, and the watches over it.
+struct Current {
+    desired: Arc<Desired>,
+    inputs: Digest,
+    watches: Watches,
+}
+
+struct Due {
+    poll: Instant,
+    whole: Option<Instant>,
+}
+
+/// Why the loop woke.
+enum Wake {
+    Stop,
+    /// Git may have something new.
+    Git,
+    /// Something on the cluster changed.
+    Noticed,
+    /// It is time for a look at the whole cluster.
+    Whole,
+    /// The pause of a fight is over.
+    Fight,
+}
+
+/// What comes after a look at the whole.
+enum Next {
+    /// Rest.
+    Rest,
+    /// A newer revision was found meanwhile.
+    Newer(pipeline::Loaded),
+}
+
+/// What a reconciler tells its owner.
+pub(crate) struct Told {
+    /// The state, whenever it changed.
+    pub(crate) state: watch::Receiver<State>,
+    /// What is worth a sentence.
+    pub(crate) news: mpsc::Receiver<News>,
+}
+
+impl Reconciler {
+    /// Makes the loop; [`Reconciler::run`] runs it.
+    pub(crate) fn new(
+        location: Location,
+        settings: Settings,
+        cluster: Cluster,
+        pace: Pace,
+        trigger: Trigger,
+        stop: CancellationToken,
+    ) -> (Self, Told) {
+        let (state_sender, state) = watch::channel(State::default());
+        let (news_sender, news) = mpsc::channel(NEWS);
+        let reconciler = Self {
+            location,
+            settings,
+            cluster,
+            pace,
+            trigger,
+            stop,
+            reports: Reports { state: state_sender, news: news_sender },
+            state: State::default(),
+            current: None,
+            fights: Fights::default(),
+            failures: 0,
+            due: Due { poll: Instant::now(), whole: None },
+        };
+        (reconciler, Told { state, news })
+    }
+
+    /// Runs until it is stopped; what is under way then ends between two requests.
+    pub(crate) async fn run(mut self) {
+        loop {
+            match self.wake().await {
+                Wake::Stop => return,
+                Wake::Git => {
+                    if let Some(loaded) = self.fetch().await {
+                        self.take(loaded).await;
+                    }
+                }
+                Wake::Noticed => self.look().await,
+                Wake::Whole => self.again().await,
+                Wake::Fight => {
+                    let over = self.fights.over(Instant::now()).into_iter().collect();
+                    self.look_at(over).await;
+                }
+            }
+            self.report();
+        }
+    }
+
+    async fn wake(&self) -> Wake {
+        let noticed = async {
+            match &self.current {
+                Some(current) => current.watches.noticed().await,
+                None => std::future::pending().await,
+            }
+        };
+        let at = async |time: Option<Instant>| match time {
+            Some(time) => sleep_until(time).await,
+            None => std::future::pending().await,
+        };
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Wake::Stop,
+            () = self.git() => Wake::Git,
+            () = noticed => Wake::Noticed,
+            () = at(self.due.whole) => Wake::Whole,
+            () = at(self.fights.next()) => Wake::Fight,
+        }
+    }
+
+    async fn git(&self) {
+        tokio::select! {
+            () = self.trigger.pulled() => {}
+            () = sleep_until(self.due.poll) => {}
+        }
+    }
+
+    // === git ===
+
+    /// Looks at git; returns what is there where it is not what is desired already.
+    async fn fetch(&mut self) -> Option<pipeline::Loaded> {
+        self.due.poll = Instant::now() + self.pace.next_poll();
+        match load(&self.location, &self.settings).await {
+            Ok(loaded) if self.is_current(&loaded) => {
+                self.seen(&loaded);
+                None
+            }
+            Ok(loaded) => Some(loaded),
+            Err(diagnostics) => {
+                self.broken(&diagnostics, false);
+                None
+            }
+        }
+    }
+
+    fn is_current(&self, loaded: &pipeline::Loaded) -> bool {
+        self.current.as_ref().is_some_and(|current| current.inputs == loaded.revision().inputs)
+    }
+
+    /// Takes note of a revision whose inputs are those of the one before.
+    fn seen(&mut self, loaded: &pipeline::Loaded) {
+        let revision = loaded.revision();
+        if self.state.applied.as_ref().is_some_and(|applied| applied.inputs == revision.inputs) {
+            self.state.applied = Some(revision.clone());
+        }
+        self.state.observed = Some(revision);
+        // what was wrong with git is over; what is wrong with the cluster is told by the next look at it
+        if self.failures == 0 {
+            let news = self.state.works();
+            self.reports.tell(news);
+        }
+    }
+
+    /// Renders a revision and reconciles it, and any newer one that comes meanwhile.
+    async fn take(&mut self, loaded: pipeline::Loaded) {
+        let mut next = Some(loaded);
+        while let Some(loaded) = next.take() {
+            let (site, revision) = (loaded.site().clone(), loaded.revision());
+            let news = self.state.found(&site, &revision);
+            self.reports.tell(news);
+            match self.desire(loaded).await {
+                Ok(()) => {
+                    if let Next::Newer(newer) = self.reconcile().await {
+                        next = Some(newer);
+                    }
+                }
+                Err(diagnostics) => self.broken(&diagnostics, false),
+            }
+        }
+    }
+
+    /// Renders `loaded`, and desires it from now on.
+    async fn desire(&mut self, loaded: pipeline::Loaded) -> Result<(), Diagnostics> {
+        let inputs = loaded.revision().inputs;
+        let settings = self.settings.clone();
+        let rendered = blocking(move || pipeline::render(loaded, &settings)).await?;
+        let outside = render::open_kinds(&rendered.desired);
+        let outside = self.cluster.outside_namespaces(&outside).await.map_err(diagnosed)?;
+        let desired = Arc::new(render::in_served_scopes(rendered.desired, &outside)?);
+        let watches = match self.current.take() {
+            Some(current) if current.desired.site == desired.site => current.watches,
+            _ => self.cluster.watches(&desired.site),
+        };
+        self.current = Some(Current { desired, inputs, watches });
+        Ok(())
+    }
+
+    // === the whole ===
+
+    async fn again(&mut self) {
+        if let Next::Newer(loaded) = self.reconcile().await {
+            self.take(loaded).await;
+        }
+    }
+
+    /// Makes the cluster what is desired, as far as nothing holds it.
+    async fn reconcile(&mut self) -> Next {
+        self.due.whole = None;
+        self.state.activity = Activity::Reconciling;
+        self.report();
+        let next = match self.whole().await {
+            Ok(next) => next,
+            Err(error) => {
+                self.broken(&diagnosed(error), true);
+                self.retry();
+                Next::Rest
+            }
+        };
+        self.state.activity = Activity::Resting;
+        next
+    }
+
+    async fn whole(&mut self) -> Result<Next, Error> {
+        let Some(current) = &mut self.current else { return Ok(Next::Rest) };
+        let desired = Arc::clone(&current.desired);
+        current.watches.follow(&kinds(&desired)).await?;
+        // what was noticed until here is seen by the look that follows
+        current.watches.take();
+        let live = self.cluster.observe(&desired, Depth::SkipCreates).await?;
+        let now = Timestamp::now();
+        let plan = plan::plan(&desired, &live, now);
+        let news = self.state.planned(&plan, &live.reach, now);
+        self.reports.tell(news);
+        self.report();
+        if !has_work(&plan) {
+            let health = self.cluster.status(&desired, &live).await?;
+            let now = Timestamp::now();
+            let news = self.state.assessed(&health, &Reach::Whole, now);
+            self.reports.tell(news);
+            self.state.applied = Some(plan.revision.clone());
+            self.rest(&plan);
+            return Ok(Next::Rest);
+        }
+        let (report, next) = self.apply(&desired, &plan, &live).await?;
+        self.conclude(&report, &live.reach);
+        Ok(next)
+    }
+
+    /// Applies, and looks out for a newer revision, which comes first (law 8).
+    async fn apply(
+        &mut self,
+        desired: &Arc<Desired>,
+        plan: &Plan,
+        live: &Live,
+    ) -> Result<(Report, Next), Error> {
+        let cancel = self.stop.child_token();
+        let (events, receiver) = mpsc::channel::<Event>(1);
+        drop(receiver);
+        let (cluster, options) = (self.cluster.clone(), Options::default());
+        let apply = cluster.apply(desired, plan, live, options, events, cancel.clone());
+        let mut apply = std::pin::pin!(apply);
+        let mut next = Next::Rest;
+        loop {
+            tokio::select! {
+                report = &mut apply => return Ok((report?, next)),
+                loaded = self.newer(), if matches!(next, Next::Rest) => {
+                    next = Next::Newer(loaded);
+                    cancel.cancel();
+                }
+            }
+        }
+    }
+
+    /// Waits until git has something newer.
+    async fn newer(&mut self) -> pipeline::Loaded {
+        loop {
+            self.git().await;
+            if let Some(loaded) = self.fetch().await {
+                return loaded;
+            }
+        }
+    }
+
+    fn conclude(&mut self, report: &Report, reach: &Reach) {
+        let news = self.state.applied(report, reach, Timestamp::now());
+        self.reports.tell(news);
+        match report.end {
+            End::Stopped => {}
+            End::Converged | End::Held if report.troubles.is_empty() => {
+                let news = self.state.works();
+                self.reports.tell(news);
+                self.failures = 0;
+                let rest = match report.end {
+                    End::Converged => self.pace.next_resync(),
+                    _ => self.pace.next_while_held(),
+                };
+                self.look_again(rest);
+            }
+            _ => {
+                if let Some(trouble) = report.troubles.first() {
+                    let (code, message) = (trouble.code.clone(), trouble.message.clone());
+                    let since = Timestamp::now();
+                    let news = self.state.failed(Problem { code, message, passes: true, since });
+                    self.reports.tell(news);
+                }
+                self.retry();
+            }
+        }
+    }
+
+    /// Nothing is to be done.
+    fn rest(&mut self, plan: &Plan) {
+        let news = self.state.works();
+        self.reports.tell(news);
+        self.failures = 0;
+        let is_held = plan.changes().any(|(_, change)| !change.gates.is_empty());
+        let rest = if is_held { self.pace.next_while_held() } else { self.pace.next_resync() };
+        self.look_again(rest);
+    }
+
+    /// After an apply the whole is looked at once more, soon: what nobody asked about may be ill.
+    fn look_again(&mut self, rest: std::time::Duration) {
+        let soon = self.pace.next_retry(1);
+        let rest = if self.state.health_is_known { rest } else { soon.min(rest) };
+        self.due.whole = Some(Instant::now() + rest);
+    }
+
+    fn retry(&mut self) {
+        self.failures = self.failures.saturating_add(1);
+        self.due.whole = Some(Instant::now() + self.pace.next_retry(self.failures));
+    }
+
+    // === what was noticed ===
+
+    async fn look(&mut self) {
+        let Some(current) = &self.current else { return };
+        let Noticed { suspects, touched, gaps } = current.watches.take();
+        if !gaps.is_empty() || suspects.len() > ONE_BY_ONE {
+            return self.again().await;
+        }
+        self.look_at(suspects).await;
+        self.health_of(touched).await;
+    }
+
+    /// Looks at some objects, and mends what drifted.
+    async fn look_at(&mut self, ids: BTreeSet<ObjectId>) {
+        let Some(current) = &self.current else { return };
+        let part = current.desired.only(&ids);
+        let ids: BTreeSet<ObjectId> =
+            part.objects().map(|(_, object)| object.object.id().clone()).collect();
+        if ids.is_empty() {
+            return;
+        }
+        if let Err(error) = self.mend(&part, ids).await {
+            // the look at the whole that follows finds it again
+            self.broken(&diagnosed(error), true);
+            self.retry();
+        }
+    }
+
+    async fn mend(&mut self, part: &Desired, ids: BTreeSet<ObjectId>) -> Result<(), Error> {
+        let live = self.cluster.observe_only(part, &ids).await?;
+        let now = Timestamp::now();
+        let plan = plan::plan(part, &live, now);
+        let news = self.state.planned(&plan, &live.reach, now);
+        self.reports.tell(news);
+        self.report();
+        let paused = self.paused(&plan);
+        if paused.is_empty() {
+            return self.mend_now(part, &plan, &live).await;
+        }
+        let rest: BTreeSet<ObjectId> = ids.difference(&paused).cloned().collect();
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let part = part.only(&rest);
+        let live = self.cluster.observe_only(&part, &rest).await?;
+        let plan = plan::plan(&part, &live, now);
+        self.mend_now(&part, &plan, &live).await
+    }
+
+    async fn mend_now(&mut self, part: &Desired, plan: &Plan, live: &Live) -> Result<(), Error> {
+        if !has_work(plan) {
+            return Ok(());
+        }
+        let (events, receiver) = mpsc::channel::<Event>(1);
+        drop(receiver);
+        let cancel = self.stop.child_token();
+        let options = Options::default();
+        let report = self.cluster.apply(part, plan, live, options, events, cancel).await?;
+        let news = self.state.applied(&report, &live.reach, Timestamp::now());
+        self.reports.tell(news);
+        if report.end == End::Failed {
+            self.retry();
+        }
+        Ok(())
+    }
+
+    /// Returns the objects that are fought over, and left alone for now.
+    fn paused(&mut self, plan: &Plan) -> BTreeSet<ObjectId> {
+        let mut paused = BTreeSet::new();
+        for drifted in plan::drift(plan).objects {
+            if drifted.mended != Mended::ByApply {
+                continue;
+            }
+            let whole = [String::new()];
+            let fields: Vec<String> = match &drifted.drift {
+                Drift::Changed { fields } if !fields.is_empty() => {
+                    fields.iter().map(|field| field.field.clone()).collect()
+                }
+                _ => whole.to_vec(),
+            };
+            let turn =
+                self.fights.turn(&drifted.id, fields.iter().map(String::as_str), Instant::now());
+            match turn {
+                Turn::Mend => {
+                    self.state.fights.remove(&drifted.id);
+                    continue;
+                }
+                Turn::Begins(_) => {
+                    let news = self.state.fights(&drifted);
+                    self.reports.tell(Some(news));
+                }
+                Turn::Paused(_) => {}
+            }
+            paused.insert(drifted.id);
+        }
+        paused
+    }
+
+    /// Asks how objects are whose status changed.
+    async fn health_of(&mut self, ids: BTreeSet<ObjectId>) {
+        let Some(current) = &self.current else { return };
+        let part = current.desired.only(&ids);
+        match self.cluster.health_of(&part).await {
+            Ok(health) => {
+                let news = self.state.assessed(&health, &Reach::Only(ids), Timestamp::now());
+                self.reports.tell(news);
+            }
+            Err(error) => tracing::debug!(%error, "health is not known"),
+        }
+    }
+
+    // === telling ===
+
+    fn broken(&mut self, diagnostics: &Diagnostics, passes: bool) {
+        let news = self.state.failed(Problem::of(diagnostics, passes, Timestamp::now()));
+        self.reports.tell(news);
+    }
+
+    fn report(&self) {
+        self.reports.state.send_if_modified(|told| {
+            let changed = *told != self.state;
+            if changed {
+                told.clone_from(&self.state);
+            }
+            changed
+        });
+    }
+}
+
+impl Reports {
+    fn tell(&self, news: impl IntoIterator<Item = News>) {
+        for news in news {
+            // who does not read them loses sentences, and no facts: those are in the state
+            let _ = self.news.try_send(news);
+        }
+    }
+}
+
+async fn load(location: &Location, settings: &Settings) -> Result<pipeline::Loaded, Diagnostics> {
+    let (location, settings) = (location.clone(), settings.clone());
+    blocking(move || pipeline::load(&location, &settings)).await
+}
+
+/// Runs blocking work; a panic in it is a problem of this site, and of no other.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Diagnostics> + Send + 'static,
+) -> Result<T, Diagnostics> {
+    spawn_blocking(work).await.unwrap_or_else(|error| {
+        let message = format!("this is a bug in Sitewright: {error}");
+        Err(Diagnostic::error(sitewright_model::code::machine::BUG, message).into())
+    })
+}
+
+fn diagnosed(error: Error) -> Diagnostics {
+    error.diagnostic().into()
+}
+
+fn kinds(desired: &Desired) -> BTreeSet<GroupKind> {
+    desired.objects().map(|(_, object)| object.object.id().kind.clone()).collect()
+}
+
+fn has_work(plan: &Plan) -> bool {
+    plan.changes().any(|(_, change)| {
+        !matches!(change.action, Action::None | Action::Unknown)
+            && change.held_by(Consent::None).next().is_none()
+    })
+}

@@ -1,0 +1,451 @@
+//! What the agent knows of one site: a value that every report is made from.
+//!
+//! Comes in: revisions, plans, reports, health, one after another. Goes out: the same value, moved on, and the
+//! [`News`] in it. Never: a clock or a client.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use jiff::Timestamp;
+use sitewright_cluster::{
+    apply::{End, ObjectOutcome, Report},
+    health::ObjectHealth,
+};
+use sitewright_model::{
+    diagnostic::Diagnostics,
+    format::blueprint::Hazard,
+    health::Health,
+    live::Reach,
+    name::{ComponentName, SiteName},
+    object::ObjectId,
+    plan::{self, Consent, Drift, DriftedObject, Gate, Mended, Plan, PlanDigest},
+    revision::Revision,
+};
+
+use super::news::{News, Reason};
+use crate::output::words;
+
+/// Outcomes that are kept; older ones are dropped.
+pub(crate) const OUTCOMES: usize = 50;
+
+/// Objects that one sentence names.
+const NAMED: usize = 3;
+
+/// What the agent knows of one site.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct State {
+    /// The site, once it was read.
+    pub(crate) site: Option<SiteName>,
+    /// The newest revision that was read.
+    pub(crate) observed: Option<Revision>,
+    /// The revision that was applied last, as far as nothing holds it.
+    pub(crate) applied: Option<Revision>,
+    /// The digest of the last plan of the whole site.
+    pub(crate) plan: Option<PlanDigest>,
+    /// What it is at.
+    pub(crate) activity: Activity,
+    /// What does not work, if anything.
+    pub(crate) problem: Option<Problem>,
+    /// The components of the site.
+    pub(crate) components: Vec<ComponentName>,
+    /// Objects that are not healthy.
+    pub(crate) sick: BTreeMap<ObjectId, Sick>,
+    /// Changes that wait at their gates.
+    pub(crate) held: BTreeMap<ObjectId, Held>,
+    /// Live fields that differ, and stay so.
+    pub(crate) drift: BTreeMap<ObjectId, Drifted>,
+    /// Objects over whose fields somebody else fights with us.
+    pub(crate) fights: BTreeMap<ObjectId, String>,
+    /// What came of the last applies, newest first.
+    pub(crate) outcomes: VecDeque<Outcome>,
+    /// Whether the health of every component was asked for since the last revision.
+    pub(crate) health_is_known: bool,
+}
+
+/// What the agent is at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Activity {
+    /// It has not read the site yet.
+    #[default]
+    Starting,
+    /// It changes the cluster, or waits for what it changed to become healthy.
+    Reconciling,
+    /// It has done what it can.
+    Resting,
+}
+
+/// What does not work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Problem {
+    /// The number of the error.
+    pub(crate) code: String,
+    /// What is wrong, with its place.
+    pub(crate) message: String,
+    /// Whether waiting can help.
+    pub(crate) passes: bool,
+    /// Since when.
+    pub(crate) since: Timestamp,
+}
+
+/// An object that is not healthy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sick {
+    /// Its component.
+    pub(crate) component: ComponentName,
+    /// How it is.
+    pub(crate) health: Health,
+    /// Since when.
+    pub(crate) since: Timestamp,
+}
+
+/// A change that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// Its component.
+    pub(crate) component: ComponentName,
+    /// What it would do.
+    pub(crate) hazard: Hazard,
+    /// What it waits for.
+    pub(crate) gates: Vec<Gate>,
+    /// Since when.
+    pub(crate) since: Timestamp,
+}
+
+/// A live object that differs.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Drifted {
+    /// What differs.
+    pub(crate) object: DriftedObject,
+    /// Since when it is known.
+    pub(crate) since: Timestamp,
+}
+
+/// What came of one apply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    /// When it ended.
+    pub(crate) at: Timestamp,
+    /// What was applied.
+    pub(crate) revision: String,
+    /// The plan that was done.
+    pub(crate) plan: PlanDigest,
+    /// How it ended.
+    pub(crate) end: End,
+    /// Objects that were changed.
+    pub(crate) changed: u64,
+    /// Objects that failed.
+    pub(crate) failed: u64,
+    /// Objects that wait.
+    pub(crate) held: u64,
+}
+
+// === impl State ===
+
+impl State {
+    /// Takes a revision that git has now.
+    pub(super) fn found(&mut self, site: &SiteName, revision: &Revision) -> Option<News> {
+        self.site = Some(site.clone());
+        if self.observed.as_ref() == Some(revision) {
+            return None;
+        }
+        self.observed = Some(revision.clone());
+        self.health_is_known = false;
+        Some(News::new(Reason::NewRevision, format!("{site} is at {}", revision.short())))
+    }
+
+    /// Takes what does not work; the same problem is told once.
+    pub(super) fn failed(&mut self, problem: Problem) -> Option<News> {
+        let is_known = self
+            .problem
+            .as_ref()
+            .is_some_and(|known| known.code == problem.code && known.message == problem.message);
+        if is_known {
+            return None;
+        }
+        let news = News::new(Reason::Failed, format!("{}: {}", problem.code, problem.message));
+        self.problem = Some(problem);
+        Some(news)
+    }
+
+    /// Takes that everything works.
+    pub(super) fn works(&mut self) -> Option<News> {
+        let problem = self.problem.take()?;
+        Some(News::new(Reason::Recovered, format!("{} is over", problem.code)))
+    }
+
+    /// Takes a plan: what is held, and what has drifted. `reach` is how much of the site it is about.
+    pub(super) fn planned(&mut self, plan: &Plan, reach: &Reach, now: Timestamp) -> Vec<News> {
+        if *reach == Reach::Whole {
+            self.plan = Some(plan.digest);
+            self.components =
+                plan.components.iter().map(|component| component.name.clone()).collect();
+        }
+        let mut news = self.hold(plan, reach, now);
+        news.extend(self.drifted(plan, reach, now));
+        news
+    }
+
+    fn hold(&mut self, plan: &Plan, reach: &Reach, now: Timestamp) -> Vec<News> {
+        let before: BTreeMap<ObjectId, Held> = self.held.clone();
+        retain_beyond(&mut self.held, reach);
+        for (component, change) in plan.changes() {
+            let gates: Vec<Gate> = change.held_by(Consent::None).cloned().collect();
+            if gates.is_empty() {
+                continue;
+            }
+            let same = before.get(&change.id).filter(|held| is_same_wait(&held.gates, &gates));
+            let since = same.map_or(now, |held| held.since);
+            let (component, hazard) = (component.name.clone(), change.hazard);
+            self.held.insert(change.id.clone(), Held { component, hazard, gates, since });
+        }
+        let new: Vec<&ObjectId> = self.held.keys().filter(|id| !before.contains_key(*id)).collect();
+        let mut news = Vec::new();
+        if !new.is_empty() {
+            let message = format!("{}: {}", words::count(new.len(), "change is held"), named(&new));
+            news.push(News::new(Reason::Held, message));
+        }
+        if self.held.is_empty() && !before.is_empty() {
+            news.push(News::new(Reason::Released, "no change is held any more"));
+        }
+        news
+    }
+
+    fn drifted(&mut self, plan: &Plan, reach: &Reach, now: Timestamp) -> Vec<News> {
+        let before: BTreeMap<ObjectId, Drifted> = self.drift.clone();
+        retain_beyond(&mut self.drift, reach);
+        let mut news = Vec::new();
+        for object in plan::drift(plan).objects {
+            let known = before.get(&object.id);
+            let since = known.map_or(now, |known| known.since);
+            if object.mended != Mended::ByApply && known.is_none_or(|known| known.object != object)
+            {
+                let message = format!("{}, and stays so", described(&object));
+                news.push(News::new(Reason::Drifted, message).about(&object.id));
+            }
+            self.drift.insert(object.id.clone(), Drifted { object, since });
+        }
+        news
+    }
+
+    /// Takes what came of an apply.
+    pub(super) fn applied(&mut self, report: &Report, reach: &Reach, now: Timestamp) -> Vec<News> {
+        let mut news = Vec::new();
+        let mut outcome = Outcome {
+            at: now,
+            revision: report.revision.short(),
+            plan: report.plan,
+            end: report.end,
+            changed: 0,
+            failed: 0,
+            held: 0,
+        };
+        for component in &report.components {
+            for object in &component.objects {
+                match &object.outcome {
+                    ObjectOutcome::Failed { code, message, .. } => {
+                        outcome.failed += 1;
+                        let message = format!("{}: {code}: {message}", object.id);
+                        news.push(News::new(Reason::Failed, message).about(&object.id));
+                    }
+                    ObjectOutcome::Held { .. } | ObjectOutcome::Blocked { .. } => outcome.held += 1,
+                    ObjectOutcome::Unchanged | ObjectOutcome::NotReached => {}
+                    _ => outcome.changed += 1,
+                }
+                if is_done(&object.outcome)
+                    && let Some(drifted) = self.drift.remove(&object.id)
+                {
+                    let message = format!("{}, and is put right", described(&drifted.object));
+                    news.push(News::new(Reason::Mended, message).about(&object.id));
+                }
+                if let Some(health) = &object.health {
+                    self.seen(&component.name, &object.id, health, &object.reasons, now);
+                }
+            }
+        }
+        if *reach == Reach::Whole && report.end != End::Stopped {
+            self.applied = Some(report.revision.clone());
+        }
+        if outcome.changed + outcome.failed > 0 && *reach == Reach::Whole {
+            let message = format!("{}: {}", outcome.revision, phrase(&outcome));
+            news.push(News::new(Reason::Applied, message));
+        }
+        if outcome.changed + outcome.failed > 0 {
+            self.outcomes.push_front(outcome);
+            self.outcomes.truncate(OUTCOMES);
+        }
+        news
+    }
+
+    /// Takes the health of objects; all of them, or those in question.
+    pub(super) fn assessed(
+        &mut self,
+        health: &[ObjectHealth],
+        reach: &Reach,
+        now: Timestamp,
+    ) -> Vec<News> {
+        let before = self.sick.clone();
+        if *reach == Reach::Whole {
+            let still: BTreeSet<&ObjectId> = health.iter().map(|object| &object.id).collect();
+            self.sick.retain(|id, _| still.contains(id));
+            self.health_is_known = true;
+        }
+        for object in health {
+            self.seen(&object.component, &object.id, &object.health, &object.reasons, now);
+        }
+        self.health_news(&before)
+    }
+
+    fn seen(
+        &mut self,
+        component: &ComponentName,
+        id: &ObjectId,
+        health: &Health,
+        reasons: &[String],
+        now: Timestamp,
+    ) {
+        if health.is_current() {
+            self.sick.remove(id);
+            return;
+        }
+        let since = self.sick.get(id).map_or(now, |sick| sick.since);
+        let health = with_reason(health, reasons);
+        self.sick.insert(id.clone(), Sick { component: component.clone(), health, since });
+    }
+
+    fn health_news(&self, before: &BTreeMap<ObjectId, Sick>) -> Vec<News> {
+        let components = |sick: &BTreeMap<ObjectId, Sick>| -> BTreeSet<ComponentName> {
+            sick.values().map(|sick| sick.component.clone()).collect()
+        };
+        let (was, is) = (components(before), components(&self.sick));
+        let mut news: Vec<News> = is
+            .difference(&was)
+            .map(|component| {
+                let sick = self.sick.iter().find(|(_, sick)| sick.component == *component);
+                let why = sick.map(|(id, sick)| {
+                    format!("{id}: {}", sick.health.why().unwrap_or("it is not there"))
+                });
+                let message = format!("{component} is not healthy: {}", why.unwrap_or_default());
+                News::new(Reason::Unhealthy, message)
+            })
+            .collect();
+        if is.is_empty() && !was.is_empty() {
+            news.push(News::new(Reason::Healthy, "every component is healthy"));
+        }
+        news
+    }
+
+    /// Takes that somebody fights with us over an object.
+    pub(super) fn fights(&mut self, drifted: &DriftedObject) -> News {
+        let rivals = rivals(drifted);
+        let message =
+            format!("{}, again and again; it is left alone for a while", described(drifted));
+        self.fights.insert(drifted.id.clone(), rivals);
+        News::new(Reason::Fight, message).about(&drifted.id)
+    }
+
+    /// Returns the health of a component: the worst of its objects; none where all are healthy.
+    pub(crate) fn worst_of(&self, component: &ComponentName) -> Option<(&ObjectId, &Sick)> {
+        let sick = self.sick.iter().filter(|(_, sick)| sick.component == *component);
+        sick.max_by_key(|(_, sick)| matches!(sick.health, Health::Failed { .. }))
+    }
+}
+
+impl Problem {
+    /// Makes a problem of what a stage found wrong: its first error, and how many there are.
+    pub(super) fn of(diagnostics: &Diagnostics, passes: bool, since: Timestamp) -> Self {
+        let first = diagnostics.0.iter().max_by_key(|diagnostic| diagnostic.severity);
+        let (code, message) = first.map_or_else(Default::default, |first| {
+            let place = first.place.span.as_ref().map(|span| format!("{span}: "));
+            let message = format!("{}{}", place.unwrap_or_default(), first.message);
+            (first.code.to_string(), message)
+        });
+        let more = diagnostics.0.len().saturating_sub(1);
+        let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
+        Self { code, message: format!("{}{more}", words::clean(&message)), passes, since }
+    }
+}
+
+fn retain_beyond<T>(map: &mut BTreeMap<ObjectId, T>, reach: &Reach) {
+    match reach {
+        Reach::Whole => map.clear(),
+        Reach::Only(ids) => map.retain(|id, _| !ids.contains(id)),
+    }
+}
+
+/// Gates whose words changed still wait for the same.
+fn is_same_wait(one: &[Gate], other: &[Gate]) -> bool {
+    let kinds = |gates: &[Gate]| gates.iter().map(std::mem::discriminant).collect::<Vec<_>>();
+    kinds(one) == kinds(other)
+}
+
+fn is_done(outcome: &ObjectOutcome) -> bool {
+    matches!(
+        outcome,
+        ObjectOutcome::Created
+            | ObjectOutcome::Updated
+            | ObjectOutcome::Replaced
+            | ObjectOutcome::Recorded
+    )
+}
+
+fn with_reason(health: &Health, reasons: &[String]) -> Health {
+    match (health, reasons.first()) {
+        (Health::InProgress { why }, Some(reason)) => {
+            Health::InProgress { why: format!("{why} ({reason})") }
+        }
+        (Health::Failed { why }, Some(reason)) => {
+            Health::Failed { why: format!("{why} ({reason})") }
+        }
+        _ => health.clone(),
+    }
+}
+
+/// Returns what differs and who did it, in one clause.
+fn described(drifted: &DriftedObject) -> String {
+    match &drifted.drift {
+        Drift::Deleted => format!("{} was deleted", drifted.id),
+        Drift::Unknown => format!("{} was changed", drifted.id),
+        Drift::Changed { fields } => {
+            let names: Vec<String> =
+                fields.iter().map(|field| words::clean(&field.field)).take(NAMED).collect();
+            let names = if names.is_empty() { "it".to_owned() } else { names.join(", ") };
+            let rivals = rivals(drifted);
+            let by = if rivals.is_empty() { String::new() } else { format!(" by {rivals}") };
+            format!("{}: {names} was changed{by}", drifted.id)
+        }
+    }
+}
+
+/// Returns who wrote the fields, and when.
+fn rivals(drifted: &DriftedObject) -> String {
+    let Drift::Changed { fields } = &drifted.drift else { return String::new() };
+    let by = fields.iter().filter_map(|field| field.by.as_ref());
+    let rivals: BTreeSet<String> = by
+        .map(|by| {
+            let at = by.time.as_deref().map(|time| format!(" at {}", words::time(time)));
+            format!("{}{}", words::clean(&by.manager), at.unwrap_or_default())
+        })
+        .collect();
+    rivals.into_iter().collect::<Vec<_>>().join(", ")
+}
+
+fn named(ids: &[&ObjectId]) -> String {
+    let mut names: Vec<String> =
+        ids.iter().take(NAMED).map(|id| words::clean(&id.to_string())).collect();
+    if ids.len() > NAMED {
+        names.push(format!("{} more", ids.len() - NAMED));
+    }
+    words::list(&names)
+}
+
+fn phrase(outcome: &Outcome) -> String {
+    let mut parts =
+        vec![words::count(usize::try_from(outcome.changed).unwrap_or(usize::MAX), "change")];
+    let end = match outcome.end {
+        End::Converged => "everything is as it should be",
+        End::Held => "the rest is held",
+        End::Failed => "not all of it works",
+        End::Stopped => "stopped before the end",
+    };
+    parts.push(end.to_owned());
+    parts.join(", ")
+}
