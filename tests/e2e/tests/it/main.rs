@@ -9,6 +9,7 @@
 )]
 
 mod adoption;
+mod agent;
 mod bad_input;
 mod cache;
 mod converge;
