@@ -26,8 +26,10 @@ mod kinds;
 mod lock;
 pub mod observe;
 mod scopes;
+pub mod sync;
 pub mod watch;
 
-pub use client::{Cluster, Connection, Deadlines, Requests};
+pub use client::{Cluster, Connection, Deadlines, GivenKubeconfig, Requests};
 pub use error::Error;
+pub use lock::Leadership;
 pub use tokio_util::sync::CancellationToken;

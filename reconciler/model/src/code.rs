@@ -1,7 +1,7 @@
 //! The numbers of all errors and warnings; each has a page in the book under `errors/`.
 //!
 //! Ranges: 01xx formats, 02xx repository and sources, 03xx rendering, 04xx planning and guards,
-//! 05xx applying, 06xx cluster and its API, 07xx health, 09xx this machine.
+//! 05xx applying, 06xx cluster and its API, 07xx health, 08xx the agent, 09xx this machine.
 
 use std::fmt;
 
@@ -35,6 +35,7 @@ macro_rules! codes {
     };
 }
 
+pub mod agent;
 pub mod apply;
 pub mod cluster;
 pub mod format;
@@ -54,6 +55,7 @@ pub fn all() -> Vec<Code> {
         apply::ALL,
         cluster::ALL,
         health::ALL,
+        agent::ALL,
         machine::ALL,
     ];
     stages.concat()

@@ -9,7 +9,7 @@ use crate::{
     digest::Digest,
     format::{
         blueprint::{HazardRule, HealthRule},
-        site::{ComponentPolicy, IgnoreRule, SitePolicy, Tombstone},
+        site::{ComponentPolicy, DriftPolicy, IgnoreRule, SitePolicy, Tombstone},
     },
     name::{BlueprintName, ComponentName, SiteName},
     object::{Object, ObjectId},
@@ -108,6 +108,16 @@ impl Desired {
             components: self.components.iter().filter_map(part).collect(),
             digest: self.digest,
         }
+    }
+
+    /// Returns the same with another rule for drift where a component has none of its own: another desire, by its digest too.
+    #[must_use]
+    pub fn with_drift(mut self, drift: DriftPolicy) -> Self {
+        if self.policy.drift != drift {
+            self.policy.drift = drift;
+            self.digest = Digest::of_parts([self.digest.to_string(), format!("{drift:?}")]);
+        }
+        self
     }
 
     /// Returns every object by identity.

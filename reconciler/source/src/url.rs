@@ -220,6 +220,13 @@ impl Url {
         self.0.password.as_ref()
     }
 
+    /// Returns the same address with a login, which is used and never shown.
+    #[must_use]
+    pub fn with_login(&self, user: &str, password: &str) -> Self {
+        let (user, password) = (Some(user.to_owned()), Some(Secret::new(password)));
+        Self(Arc::new(Parts { user, password, ..(*self.0).clone() }))
+    }
+
     /// Returns the same server with another path and query.
     pub(crate) fn with_rest(&self, rest: impl Into<String>) -> Self {
         Self(Arc::new(Parts { rest: rest.into(), ..(*self.0).clone() }))

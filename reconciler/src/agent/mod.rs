@@ -6,16 +6,22 @@
 //! One [`Reconciler`] per site owns all that is known of it. What wakes it says only *that* something may have
 //! changed, never what to do: a lost or repeated trigger costs a look, and nothing else.
 
+mod claim;
 mod fight;
 mod files;
+mod fleet;
 mod news;
 mod pace;
 mod reconcile;
 mod state;
+mod status;
+mod tend;
 
 pub(crate) use self::{
+    claim::Claims,
     files::FileEvents,
+    fleet::Fleet,
     news::News,
     pace::Pace,
-    reconcile::{Reconciler, Told, Trigger},
+    reconcile::{Following, Reconciler, Told, Trigger},
 };

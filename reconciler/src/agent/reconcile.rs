@@ -13,6 +13,7 @@ use sitewright_model::{
     desired::Desired,
     diagnostic::{Diagnostic, Diagnostics},
     digest::Digest,
+    format::site::DriftPolicy,
     live::{Live, Reach},
     object::{GroupKind, ObjectId},
     plan::{self, Action, Consent, Drift, Mended, Plan},
@@ -26,6 +27,7 @@ use tokio::{
 };
 
 use super::{
+    claim::{Claim, Claims},
     fight::{Fights, Turn},
     news::News,
     pace::Pace,
@@ -55,12 +57,27 @@ impl Trigger {
     }
 }
 
+/// What is followed, and how.
+pub(crate) struct Following {
+    /// Where the site is.
+    pub(crate) location: Location,
+    /// How sources are read.
+    pub(crate) settings: Settings,
+    /// The cluster that it describes.
+    pub(crate) cluster: Cluster,
+    /// How often to look.
+    pub(crate) pace: Pace,
+    /// What to do about drift in components that have no policy of their own; default what the site says.
+    pub(crate) drift: Option<DriftPolicy>,
+    /// Who follows it, for messages.
+    pub(crate) name: String,
+    /// What others follow.
+    pub(crate) claims: Claims,
+}
+
 /// Follows one site on one cluster.
 pub(crate) struct Reconciler {
-    location: Location,
-    settings: Settings,
-    cluster: Cluster,
-    pace: Pace,
+    following: Following,
     trigger: Trigger,
     stop: CancellationToken,
     reports: Reports,
@@ -79,11 +96,13 @@ struct Reports {
     news: mpsc::Sender<News>,
 }
 
-/// What is desired now, and the watches over it.
+/// What is desired now, the watches over it, and the right to it.
 struct Current {
     desired: Arc<Desired>,
     inputs: Digest,
     watches: Watches,
+    /// Held for as long as the site is followed.
+    claim: Claim,
 }
 
 struct Due {
@@ -109,7 +128,7 @@ enum Next {
     /// Rest.
     Rest,
     /// A newer revision was found meanwhile.
-    Newer(pipeline::Loaded),
+    Newer(Box<pipeline::Loaded>),
 }
 
 /// What a reconciler tells its owner.
@@ -123,20 +142,14 @@ pub(crate) struct Told {
 impl Reconciler {
     /// Makes the loop; [`Reconciler::run`] runs it.
     pub(crate) fn new(
-        location: Location,
-        settings: Settings,
-        cluster: Cluster,
-        pace: Pace,
+        following: Following,
         trigger: Trigger,
         stop: CancellationToken,
     ) -> (Self, Told) {
         let (state_sender, state) = watch::channel(State::default());
         let (news_sender, news) = mpsc::channel(NEWS);
         let reconciler = Self {
-            location,
-            settings,
-            cluster,
-            pace,
+            following,
             trigger,
             stop,
             reports: Reports { state: state_sender, news: news_sender },
@@ -202,8 +215,8 @@ impl Reconciler {
 
     /// Looks at git; returns what is there where it is not what is desired already.
     async fn fetch(&mut self) -> Option<pipeline::Loaded> {
-        self.due.poll = Instant::now() + self.pace.next_poll();
-        match load(&self.location, &self.settings).await {
+        self.due.poll = Instant::now() + self.following.pace.next_poll();
+        match load(&self.following.location, &self.following.settings).await {
             Ok(loaded) if self.is_current(&loaded) => {
                 self.seen(&loaded);
                 None
@@ -244,7 +257,7 @@ impl Reconciler {
             match self.desire(loaded).await {
                 Ok(()) => {
                     if let Next::Newer(newer) = self.reconcile().await {
-                        next = Some(newer);
+                        next = Some(*newer);
                     }
                 }
                 Err(diagnostics) => self.broken(&diagnostics, false),
@@ -255,16 +268,31 @@ impl Reconciler {
     /// Renders `loaded`, and desires it from now on.
     async fn desire(&mut self, loaded: pipeline::Loaded) -> Result<(), Diagnostics> {
         let inputs = loaded.revision().inputs;
-        let settings = self.settings.clone();
+        let settings = self.following.settings.clone();
         let rendered = blocking(move || pipeline::render(loaded, &settings)).await?;
         let outside = render::open_kinds(&rendered.desired);
-        let outside = self.cluster.outside_namespaces(&outside).await.map_err(diagnosed)?;
-        let desired = Arc::new(render::in_served_scopes(rendered.desired, &outside)?);
-        let watches = match self.current.take() {
-            Some(current) if current.desired.site == desired.site => current.watches,
-            _ => self.cluster.watches(&desired.site),
+        let outside =
+            self.following.cluster.outside_namespaces(&outside).await.map_err(diagnosed)?;
+        let desired = render::in_served_scopes(rendered.desired, &outside)?;
+        let desired = Arc::new(match self.following.drift {
+            Some(drift) => desired.with_drift(drift),
+            None => desired,
+        });
+        let (watches, claim) = match self.current.take() {
+            Some(current) if current.desired.site == desired.site => {
+                (current.watches, current.claim)
+            }
+            _ => {
+                let cluster = self.following.cluster.facts().uid.clone();
+                let claim = self
+                    .following
+                    .claims
+                    .claim(cluster, &desired.site, &self.following.name)
+                    .map_err(|taken| *taken)?;
+                (self.following.cluster.watches(&desired.site), claim)
+            }
         };
-        self.current = Some(Current { desired, inputs, watches });
+        self.current = Some(Current { desired, inputs, watches, claim });
         Ok(())
     }
 
@@ -272,7 +300,7 @@ impl Reconciler {
 
     async fn again(&mut self) {
         if let Next::Newer(loaded) = self.reconcile().await {
-            self.take(loaded).await;
+            self.take(*loaded).await;
         }
     }
 
@@ -299,14 +327,14 @@ impl Reconciler {
         current.watches.follow(&kinds(&desired)).await?;
         // what was noticed until here is seen by the look that follows
         current.watches.take();
-        let live = self.cluster.observe(&desired, Depth::SkipCreates).await?;
+        let live = self.following.cluster.observe(&desired, Depth::SkipCreates).await?;
         let now = Timestamp::now();
         let plan = plan::plan(&desired, &live, now);
         let news = self.state.planned(&plan, &live.reach, now);
         self.reports.tell(news);
         self.report();
         if !has_work(&plan) {
-            let health = self.cluster.status(&desired, &live).await?;
+            let health = self.following.cluster.status(&desired, &live).await?;
             let now = Timestamp::now();
             let news = self.state.assessed(&health, &Reach::Whole, now);
             self.reports.tell(news);
@@ -329,7 +357,7 @@ impl Reconciler {
         let cancel = self.stop.child_token();
         let (events, receiver) = mpsc::channel::<Event>(1);
         drop(receiver);
-        let (cluster, options) = (self.cluster.clone(), Options::default());
+        let (cluster, options) = (self.following.cluster.clone(), Options::default());
         let apply = cluster.apply(desired, plan, live, options, events, cancel.clone());
         let mut apply = std::pin::pin!(apply);
         let mut next = Next::Rest;
@@ -337,7 +365,7 @@ impl Reconciler {
             tokio::select! {
                 report = &mut apply => return Ok((report?, next)),
                 loaded = self.newer(), if matches!(next, Next::Rest) => {
-                    next = Next::Newer(loaded);
+                    next = Next::Newer(Box::new(loaded));
                     cancel.cancel();
                 }
             }
@@ -364,8 +392,8 @@ impl Reconciler {
                 self.reports.tell(news);
                 self.failures = 0;
                 let rest = match report.end {
-                    End::Converged => self.pace.next_resync(),
-                    _ => self.pace.next_while_held(),
+                    End::Converged => self.following.pace.next_resync(),
+                    _ => self.following.pace.next_while_held(),
                 };
                 self.look_again(rest);
             }
@@ -387,20 +415,24 @@ impl Reconciler {
         self.reports.tell(news);
         self.failures = 0;
         let is_held = plan.changes().any(|(_, change)| !change.gates.is_empty());
-        let rest = if is_held { self.pace.next_while_held() } else { self.pace.next_resync() };
+        let rest = if is_held {
+            self.following.pace.next_while_held()
+        } else {
+            self.following.pace.next_resync()
+        };
         self.look_again(rest);
     }
 
     /// After an apply the whole is looked at once more, soon: what nobody asked about may be ill.
     fn look_again(&mut self, rest: std::time::Duration) {
-        let soon = self.pace.next_retry(1);
+        let soon = self.following.pace.next_retry(1);
         let rest = if self.state.health_is_known { rest } else { soon.min(rest) };
         self.due.whole = Some(Instant::now() + rest);
     }
 
     fn retry(&mut self) {
         self.failures = self.failures.saturating_add(1);
-        self.due.whole = Some(Instant::now() + self.pace.next_retry(self.failures));
+        self.due.whole = Some(Instant::now() + self.following.pace.next_retry(self.failures));
     }
 
     // === what was noticed ===
@@ -432,7 +464,7 @@ impl Reconciler {
     }
 
     async fn mend(&mut self, part: &Desired, ids: BTreeSet<ObjectId>) -> Result<(), Error> {
-        let live = self.cluster.observe_only(part, &ids).await?;
+        let live = self.following.cluster.observe_only(part, &ids).await?;
         let now = Timestamp::now();
         let plan = plan::plan(part, &live, now);
         let news = self.state.planned(&plan, &live.reach, now);
@@ -447,7 +479,7 @@ impl Reconciler {
             return Ok(());
         }
         let part = part.only(&rest);
-        let live = self.cluster.observe_only(&part, &rest).await?;
+        let live = self.following.cluster.observe_only(&part, &rest).await?;
         let plan = plan::plan(&part, &live, now);
         self.mend_now(&part, &plan, &live).await
     }
@@ -460,7 +492,8 @@ impl Reconciler {
         drop(receiver);
         let cancel = self.stop.child_token();
         let options = Options::default();
-        let report = self.cluster.apply(part, plan, live, options, events, cancel).await?;
+        let report =
+            self.following.cluster.apply(part, plan, live, options, events, cancel).await?;
         let news = self.state.applied(&report, &live.reach, Timestamp::now());
         self.reports.tell(news);
         if report.end == End::Failed {
@@ -505,7 +538,7 @@ impl Reconciler {
     async fn health_of(&mut self, ids: BTreeSet<ObjectId>) {
         let Some(current) = &self.current else { return };
         let part = current.desired.only(&ids);
-        match self.cluster.health_of(&part).await {
+        match self.following.cluster.health_of(&part).await {
             Ok(health) => {
                 let news = self.state.assessed(&health, &Reach::Only(ids), Timestamp::now());
                 self.reports.tell(news);

@@ -188,7 +188,9 @@ impl State {
         let before: BTreeMap<ObjectId, Held> = self.held.clone();
         retain_beyond(&mut self.held, reach);
         for (component, change) in plan.changes() {
-            let gates: Vec<Gate> = change.held_by(Consent::None).cloned().collect();
+            // what a policy wants reported only is drift, and waits for nothing
+            let waits = change.held_by(Consent::None).filter(|gate| **gate != Gate::ReportOnly);
+            let gates: Vec<Gate> = waits.cloned().collect();
             if gates.is_empty() {
                 continue;
             }

@@ -7,7 +7,7 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
 
-use super::Connection;
+use super::{Connection, GivenKubeconfig};
 use crate::Error;
 
 /// How long a connection may take to be made; a retry follows, so this is short.
@@ -22,6 +22,9 @@ pub(super) async fn connect(connection: &Connection) -> Result<(Client, String, 
     let server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
     config.default_retry = false; // ours knows deadlines, and which writes may be sent again
     config.connect_timeout = Some(CONNECT);
+    if connection.act_as.is_some() {
+        config.auth_info.impersonate.clone_from(&connection.act_as);
+    }
     config.headers.push((::http::header::USER_AGENT, ::http::HeaderValue::from_static(USER_AGENT)));
     let client = Client::try_from(config)
         .map_err(|error| super::http::broken(&server, &error).into_error(&server))?;
@@ -29,6 +32,9 @@ pub(super) async fn connect(connection: &Connection) -> Result<(Client, String, 
 }
 
 async fn load(connection: &Connection) -> Result<(Config, Option<String>), Error> {
+    if let Some(given) = &connection.given {
+        return from_kubeconfig(tame(given)?, connection).await;
+    }
     let kubeconfig = match &connection.kubeconfig {
         Some(path) => Kubeconfig::read_from(path),
         None => Kubeconfig::read(),
@@ -41,6 +47,34 @@ async fn load(connection: &Connection) -> Result<(Config, Option<String>), Error
         }
         Err(error) => Err(unusable(&error, connection)),
     }
+}
+
+/// Reads a kubeconfig that somebody else wrote: it may name no program to run and no file to read here.
+fn tame(given: &GivenKubeconfig) -> Result<Kubeconfig, Error> {
+    let refused = |why: &str| Error::NoKubeconfig { why: format!("the given kubeconfig {why}") };
+    let kubeconfig =
+        Kubeconfig::from_yaml(&given.0).map_err(|_| refused("is not YAML, or not a kubeconfig"))?;
+    let users = kubeconfig.auth_infos.iter().filter_map(|user| user.auth_info.as_ref());
+    for user in users {
+        if user.exec.is_some() || user.auth_provider.is_some() {
+            return Err(refused(
+                "gets credentials by running a program; give a token or a certificate",
+            ));
+        }
+        if user.token_file.is_some()
+            || user.client_certificate.is_some()
+            || user.client_key.is_some()
+        {
+            return Err(refused("names files; give their content (`…-data`)"));
+        }
+    }
+    let clusters = kubeconfig.clusters.iter().filter_map(|cluster| cluster.cluster.as_ref());
+    for cluster in clusters {
+        if cluster.certificate_authority.is_some() {
+            return Err(refused("names files; give their content (`…-data`)"));
+        }
+    }
+    Ok(kubeconfig)
 }
 
 async fn from_kubeconfig(

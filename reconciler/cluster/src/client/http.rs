@@ -186,6 +186,11 @@ impl Http {
         failure.into_error(verb, what)
     }
 
+    /// Returns the client itself, for watches and Events, which need none of what requests obey.
+    pub(crate) fn client(&self) -> kube::Client {
+        self.shared.client.clone()
+    }
+
     /// Returns how many requests may be in flight.
     pub(crate) fn concurrency(&self) -> usize {
         self.shared.concurrency

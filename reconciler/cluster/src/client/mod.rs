@@ -41,12 +41,27 @@ const OLDEST: (u32, u32) = (1, 30);
 pub struct Connection {
     /// The kubeconfig file; default `KUBECONFIG`, then `~/.kube/config`, then the pod's service account.
     pub kubeconfig: Option<PathBuf>,
+    /// The text of a kubeconfig, in place of a file: what somebody else wrote, so that the programs that it
+    /// names are not run, and files that it names are not read.
+    pub given: Option<GivenKubeconfig>,
     /// The context; default the kubeconfig's current one.
     pub context: Option<String>,
+    /// The user to act as, for example `system:serviceaccount:lab:site`.
+    pub act_as: Option<String>,
     /// Requests in flight at once; default 8.
     pub concurrency: Option<NonZeroUsize>,
     /// How long requests may take.
     pub deadlines: Deadlines,
+}
+
+/// The text of a kubeconfig, which holds credentials: no Display, no Debug, no Serialize (law 10).
+#[derive(Clone)]
+pub struct GivenKubeconfig(pub String);
+
+impl std::fmt::Debug for GivenKubeconfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("GivenKubeconfig")
+    }
 }
 
 /// A cluster that answered.
@@ -56,6 +71,7 @@ pub struct Connection {
 pub struct Cluster {
     pub(crate) http: Http,
     facts: ClusterFacts,
+    connection: Arc<Connection>,
     /// The kinds that were served when it was last asked.
     served: Arc<Mutex<Arc<Kinds>>>,
 }
@@ -71,7 +87,13 @@ impl Cluster {
         let version = version(&http).await?;
         let uid = cluster_uid(&http).await?;
         let facts = ClusterFacts { uid, version, name };
-        Ok(Self { http, facts, served: Arc::default() })
+        let connection = Arc::new(connection.clone());
+        Ok(Self { http, facts, connection, served: Arc::default() })
+    }
+
+    /// Returns how it was reached.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
     }
 
     /// Returns which cluster it is.
@@ -83,6 +105,11 @@ impl Cluster {
     #[must_use]
     pub fn until(&self, token: &CancellationToken) -> Self {
         Self { http: self.http.until(token), ..self.clone() }
+    }
+
+    /// Returns the same cluster, to which nothing is sent once `fence` is closed.
+    pub(crate) fn within(&self, fence: &fence::Fence) -> Self {
+        Self { http: self.http.within_fence(fence), ..self.clone() }
     }
 
     /// Asks which kinds are served, and remembers it.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sitewright_model::{digest::canonical_json, name::SiteName};
+use sitewright_model::digest::canonical_json;
 
 use super::{DURATION, holder::Holder};
 use crate::{
@@ -25,11 +25,12 @@ pub(super) struct Lease {
     pub(super) transitions: u64,
 }
 
-/// Where the Lease of a site is read and written, and in whose name. Its requests wait for no place.
+/// Where a Lease is read and written, and in whose name. Its requests wait for no place.
 #[derive(Clone)]
 pub(super) struct Wire {
     pub(super) http: Http,
-    pub(super) site: SiteName,
+    /// The name of the Lease.
+    pub(super) name: String,
     pub(super) me: String,
 }
 
@@ -62,7 +63,7 @@ impl Wire {
     /// Makes one write; where it meets another, returns what is there instead.
     async fn put(&self, lease: &Lease, within: Duration) -> Result<Result<Lease, Lease>, Error> {
         let gone = || Error::LockLost { why: "its Lease was deleted".into() };
-        let body = canonical_json(&lease.body(&self.site));
+        let body = canonical_json(&lease.body(&self.name));
         let (verb, request) = if lease.version.is_empty() {
             let collection = format!("/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases");
             (Verb::Create, Request::post(Verb::Create, collection, self.what(), body))
@@ -82,12 +83,11 @@ impl Wire {
     }
 
     fn url(&self) -> String {
-        let site = &self.site;
-        format!("/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/sitewright-{site}")
+        format!("/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{}", self.name)
     }
 
     fn what(&self) -> String {
-        format!("Lease {NAMESPACE}/sitewright-{}", self.site)
+        format!("Lease {NAMESPACE}/{}", self.name)
     }
 }
 
@@ -122,9 +122,9 @@ impl Lease {
         }
     }
 
-    fn body(&self, site: &SiteName) -> Value {
+    fn body(&self, name: &str) -> Value {
         let now = format!("{:.6}", jiff::Timestamp::now());
-        let mut metadata = json!({ "name": format!("sitewright-{site}"), "namespace": NAMESPACE,
+        let mut metadata = json!({ "name": name, "namespace": NAMESPACE,
             "labels": { "app.kubernetes.io/managed-by": "sitewright" } });
         home::bind(&mut metadata, &self.version);
         json!({

@@ -1,4 +1,5 @@
-//! One apply of a site at a time: a Lease `sitewright-SITE` in `sitewright-system`, held while applying.
+//! One apply of a site at a time: a Lease `sitewright-SITE` in `sitewright-system`, held while applying. And, where
+//! several agents stand by for one another, one of them at work: a Lease `sitewright.agent`.
 //!
 //! A Lease binds only those who look at the clock. Its holder gives up well before anyone may take over: it
 //! sends nothing more once its last renewal, counted from when that was sent, is [`HOLD`] old; see
@@ -7,6 +8,7 @@
 //! process is gone. (client-go keeps the same distance: `renewDeadline` < `leaseDuration`.)
 
 mod holder;
+mod leader;
 mod lease;
 
 use std::time::Duration;
@@ -18,6 +20,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub use self::leader::Leadership;
 use self::{
     holder::Holder,
     lease::{Lease, Wire},
@@ -60,13 +63,18 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock.
+    /// Takes the lock of a site.
     ///
     /// # Errors
     /// [`Error::Locked`] with the holder where another apply lives.
     pub(crate) async fn acquire(http: &Http, site: &SiteName) -> Result<Self, Error> {
+        Self::take(http, format!("sitewright-{site}")).await
+    }
+
+    /// Takes the lock that is the Lease `name`.
+    async fn take(http: &Http, name: String) -> Result<Self, Error> {
         let me = Holder::new().to_string();
-        let mut wire = Wire { http: http.clone(), site: site.clone(), me: me.clone() };
+        let mut wire = Wire { http: http.clone(), name, me: me.clone() };
         let wanted = match wire.read().await? {
             Some(lease) => match silent(&wire, lease).await? {
                 Some(free) => {

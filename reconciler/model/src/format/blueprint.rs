@@ -298,6 +298,19 @@ pub enum Hazard {
     DestroysData,
 }
 
+impl Hazard {
+    /// Returns the name as the formats write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Safe => "safe",
+            Self::RestartsPods => "restarts-pods",
+            Self::EvictsJobs => "evicts-jobs",
+            Self::RebootsNode => "reboots-node",
+            Self::DestroysData => "destroys-data",
+        }
+    }
+}
+
 /// What a change of one kind does to running work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

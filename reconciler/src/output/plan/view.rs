@@ -162,13 +162,7 @@ pub(super) fn legend(plan: &Plan) -> String {
 
 /// Returns the name of a hazard as the formats write it.
 pub(super) fn hazard_name(hazard: Hazard) -> &'static str {
-    match hazard {
-        Hazard::Safe => "safe",
-        Hazard::RestartsPods => "restarts-pods",
-        Hazard::EvictsJobs => "evicts-jobs",
-        Hazard::RebootsNode => "reboots-node",
-        Hazard::DestroysData => "destroys-data",
-    }
+    hazard.name()
 }
 
 /// Returns whether a change waits for something.

@@ -1,0 +1,326 @@
+//! From what the agent knows to the status of a SiteSync.
+//!
+//! Comes in: a [`State`], and the status before. Goes out: the status now; equal where nothing changed.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use sitewright_cluster::{
+    apply::End,
+    sync::{
+        AppliedRevision, ComponentStatus, Condition, DriftStatus, HeldStatus, InventoryReference,
+        OutcomeStatus, SiteSyncStatus,
+    },
+};
+use sitewright_model::{
+    health::Health,
+    name::SiteName,
+    object::ObjectId,
+    plan::{Drift, DriftedField, Gate, Mended},
+    revision::Revision,
+};
+
+use super::state::{Activity, Drifted, Held, OUTCOMES, Outcome, State};
+use crate::output::words;
+
+/// Held changes and drifted objects that a status names; the counts have them all.
+const NAMED: usize = 50;
+
+/// Fields of a drifted object that a status names.
+const FIELDS: usize = 10;
+
+/// Characters of a message: a status is read in a table, and must not outgrow etcd.
+const MESSAGE: usize = 400;
+
+/// Returns the status of a SiteSync of this `generation` after the one that was `before`.
+pub(super) fn status(
+    state: &State,
+    generation: Option<i64>,
+    before: &SiteSyncStatus,
+    now: Timestamp,
+) -> SiteSyncStatus {
+    let conditions = conditions(state)
+        .into_iter()
+        .map(|verdict| verdict.condition(generation, before, now))
+        .collect();
+    let lasting: Vec<(&ObjectId, &Drifted)> =
+        state.drift.iter().filter(|(id, drifted)| lasts(state, id, drifted)).collect();
+    let mut by_hazard = BTreeMap::new();
+    for held in state.held.values() {
+        *by_hazard.entry(held.hazard.name().to_owned()).or_default() += 1;
+    }
+    SiteSyncStatus {
+        observed_generation: generation,
+        state: word(state).to_owned(),
+        site: state.site.as_ref().map(ToString::to_string),
+        observed: state.observed.as_ref().map(revision),
+        applied: state.applied.as_ref().map(revision),
+        plan: state.plan.map(|plan| plan.0.to_string()),
+        conditions,
+        components: state.components.iter().map(|name| component(state, name)).collect(),
+        held_changes: count(state.held.len()),
+        held_by_hazard: by_hazard,
+        held: state.held.iter().take(NAMED).map(|(id, held)| self::held(id, held)).collect(),
+        drifted_objects: count(lasting.len()),
+        drift: lasting.iter().take(NAMED).map(|(id, drifted)| drift(id, drifted)).collect(),
+        inventory: state.site.as_ref().map(inventory),
+        history: state.outcomes.iter().take(OUTCOMES).map(outcome).collect(),
+    }
+}
+
+/// Returns the status of a SiteSync that is suspended: what was known stays, and is told to be old.
+pub(super) fn suspended(
+    generation: Option<i64>,
+    before: &SiteSyncStatus,
+    now: Timestamp,
+) -> SiteSyncStatus {
+    let verdict = |kind, status| Verdict {
+        kind,
+        status,
+        reason: "Suspended",
+        message: "spec.suspend is true: nothing is read, applied or mended".to_owned(),
+    };
+    let verdicts = [verdict("Ready", "Unknown"), verdict("Reconciling", "False")];
+    let mut conditions: Vec<Condition> =
+        verdicts.into_iter().map(|verdict| verdict.condition(generation, before, now)).collect();
+    let others = before
+        .conditions
+        .iter()
+        .filter(|condition| !matches!(condition.kind.as_str(), "Ready" | "Reconciling"));
+    conditions.extend(others.cloned());
+    SiteSyncStatus {
+        observed_generation: generation,
+        state: "Suspended".to_owned(),
+        conditions,
+        ..before.clone()
+    }
+}
+
+/// A condition before it is known since when it holds.
+struct Verdict {
+    kind: &'static str,
+    status: &'static str,
+    reason: &'static str,
+    message: String,
+}
+
+impl Verdict {
+    fn condition(
+        self,
+        generation: Option<i64>,
+        before: &SiteSyncStatus,
+        now: Timestamp,
+    ) -> Condition {
+        let known = before.conditions.iter().find(|condition| condition.kind == self.kind);
+        let same = known.filter(|condition| condition.status == self.status);
+        let since = same.map(|condition| condition.last_transition_time.clone());
+        Condition {
+            kind: self.kind.to_owned(),
+            status: self.status.to_owned(),
+            reason: self.reason.to_owned(),
+            message: cut(&self.message),
+            observed_generation: generation,
+            last_transition_time: since.unwrap_or_else(|| seconds(now)),
+        }
+    }
+}
+
+fn conditions(state: &State) -> [Verdict; 5] {
+    [ready(state), reconciling(state), stalled(state), drifted(state), held_back(state)]
+}
+
+/// Ready: what may go ahead has gone ahead, and everything is healthy. What waits at its gates is told by
+/// Held, and is no reason to wake anybody.
+fn ready(state: &State) -> Verdict {
+    let verdict =
+        |status, reason, message: String| Verdict { kind: "Ready", status, reason, message };
+    if let Some(problem) = &state.problem {
+        return verdict("False", "Failing", format!("{}: {}", problem.code, problem.message));
+    }
+    if let Some((id, sick)) = state.sick.iter().next() {
+        let why = sick.health.why().unwrap_or("it is not there");
+        let more = state.sick.len() - 1;
+        let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
+        return verdict("False", "Unhealthy", format!("{}: {id}: {why}{more}", sick.component));
+    }
+    match (state.activity, &state.applied) {
+        (Activity::Reconciling | Activity::Starting, _) => {
+            verdict("Unknown", "Reconciling", "the cluster is being brought in line".to_owned())
+        }
+        (Activity::Resting, Some(applied)) => {
+            let held = match state.held.len() {
+                0 => String::new(),
+                count => format!("; {}", words::count(count, "change is held")),
+            };
+            let message = format!("{} is applied and healthy{held}", applied.short());
+            verdict("True", "Applied", message)
+        }
+        (Activity::Resting, None) => {
+            verdict("Unknown", "Reconciling", "nothing is applied yet".to_owned())
+        }
+    }
+}
+
+fn reconciling(state: &State) -> Verdict {
+    let is_at_work = state.activity != Activity::Resting;
+    let retries = state.problem.as_ref().is_some_and(|problem| problem.passes);
+    let (status, reason, message) = match (is_at_work, retries) {
+        (true, _) => ("True", "Working", "the cluster is being brought in line"),
+        (false, true) => ("True", "Retrying", "what failed is tried again by itself"),
+        (false, false) => ("False", "Resting", "nothing is to be done"),
+    };
+    Verdict { kind: "Reconciling", status, reason, message: message.to_owned() }
+}
+
+/// Stalled: only a commit, or a person, helps (kstatus).
+fn stalled(state: &State) -> Verdict {
+    let problem = state.problem.as_ref().filter(|problem| !problem.passes);
+    let (status, reason, message) = match problem {
+        Some(problem) => ("True", "Failing", format!("{}: {}", problem.code, problem.message)),
+        None => ("False", "Works", "nothing stands in the way".to_owned()),
+    };
+    Verdict { kind: "Stalled", status, reason, message }
+}
+
+fn drifted(state: &State) -> Verdict {
+    let lasting: Vec<(&ObjectId, &Drifted)> =
+        state.drift.iter().filter(|(id, drifted)| lasts(state, id, drifted)).collect();
+    let (status, reason, message) = match lasting.first() {
+        None => ("False", "AsDesired", "no live field differs".to_owned()),
+        Some((id, _)) if state.fights.contains_key(id) => {
+            ("True", "Fight", format!("{id} is rewritten again and again"))
+        }
+        Some((id, drifted)) => {
+            let first = fields(drifted).into_iter().next().unwrap_or_else(|| "it".to_owned());
+            ("True", "Drifted", format!("{}: {id}: {first}", words::count(lasting.len(), "object")))
+        }
+    };
+    Verdict { kind: "Drifted", status, reason, message }
+}
+
+fn held_back(state: &State) -> Verdict {
+    let (status, reason, message) = match state.held.iter().next() {
+        None => ("False", "NothingHeld", "no change waits".to_owned()),
+        Some((id, held)) => {
+            let gates = numbers(&held.gates);
+            let count = words::count(state.held.len(), "change");
+            ("True", "Gated", format!("{count}: {id} waits ({})", gates.join(", ")))
+        }
+    };
+    Verdict { kind: "Held", status, reason, message }
+}
+
+fn word(state: &State) -> &'static str {
+    match (&state.problem, state.activity) {
+        (Some(_), _) => "Failing",
+        (None, Activity::Starting) => "Starting",
+        (None, Activity::Reconciling) => "Reconciling",
+        (None, Activity::Resting) if !state.sick.is_empty() => "Unhealthy",
+        (None, Activity::Resting) => "Ready",
+    }
+}
+
+/// What is mended as soon as it is seen is no news in a status; what stays is.
+fn lasts(state: &State, id: &ObjectId, drifted: &Drifted) -> bool {
+    drifted.object.mended != Mended::ByApply || state.fights.contains_key(id)
+}
+
+fn revision(revision: &Revision) -> AppliedRevision {
+    AppliedRevision {
+        short: revision.short(),
+        commit: revision.commit.clone(),
+        inputs: revision.inputs.to_string(),
+    }
+}
+
+fn component(state: &State, name: &sitewright_model::name::ComponentName) -> ComponentStatus {
+    let (health, message) = match state.worst_of(name) {
+        Some((id, sick)) => {
+            let why = match &sick.health {
+                Health::Missing => "it is not there",
+                other => other.why().unwrap_or_default(),
+            };
+            ("Unhealthy", Some(cut(&format!("{id}: {why}"))))
+        }
+        None if state.health_is_known => ("Healthy", None),
+        None => ("Unknown", None),
+    };
+    ComponentStatus { name: name.to_string(), health: health.to_owned(), message }
+}
+
+fn held(id: &ObjectId, held: &Held) -> HeldStatus {
+    HeldStatus {
+        component: held.component.to_string(),
+        object: id.to_string(),
+        hazard: held.hazard.name().to_owned(),
+        gates: numbers(&held.gates),
+        since: seconds(held.since),
+    }
+}
+
+fn numbers(gates: &[Gate]) -> Vec<String> {
+    gates.iter().filter_map(Gate::code).map(|code| code.to_string()).collect()
+}
+
+fn drift(id: &ObjectId, drifted: &Drifted) -> DriftStatus {
+    DriftStatus {
+        component: drifted.object.component.to_string(),
+        object: id.to_string(),
+        fields: fields(drifted).into_iter().take(FIELDS).collect(),
+        since: seconds(drifted.since),
+    }
+}
+
+fn fields(drifted: &Drifted) -> Vec<String> {
+    let field = |field: &DriftedField| match &field.by {
+        Some(by) => {
+            let at = by.time.as_deref().map(|time| format!(" at {time}")).unwrap_or_default();
+            words::clean(&format!("{} was changed by {}{at}", field.field, by.manager))
+        }
+        None => words::clean(&format!("{} differs", field.field)),
+    };
+    match &drifted.object.drift {
+        Drift::Deleted => vec!["it was deleted".to_owned()],
+        Drift::Unknown => Vec::new(),
+        Drift::Changed { fields } => fields.iter().map(field).collect(),
+    }
+}
+
+fn inventory(site: &SiteName) -> InventoryReference {
+    InventoryReference {
+        namespace: "sitewright-system".to_owned(),
+        selector: format!("sitewright.dev/inventory={site}"),
+    }
+}
+
+fn outcome(outcome: &Outcome) -> OutcomeStatus {
+    let end = match outcome.end {
+        End::Converged => "Converged",
+        End::Held => "Held",
+        End::Failed => "Failed",
+        End::Stopped => "Stopped",
+    };
+    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    OutcomeStatus {
+        time: seconds(outcome.at),
+        revision: outcome.revision.clone(),
+        plan: outcome.plan.0.to_string(),
+        end: end.to_owned(),
+        changed: count(outcome.changed),
+        failed: count(outcome.failed),
+        held: count(outcome.held),
+    }
+}
+
+fn count(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn cut(text: &str) -> String {
+    words::cut(&words::clean(text), MESSAGE, "…")
+}
+
+/// Kubernetes has whole seconds.
+fn seconds(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}

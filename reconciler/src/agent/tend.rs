@@ -1,0 +1,252 @@
+//! One SiteSync: from what it says to a loop that follows the site, and from that to its status.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sitewright_cluster::{
+    CancellationToken, Cluster, Connection, Error, GivenKubeconfig,
+    sync::{DriftMode, SecretData, SecretReference, SiteSync, SiteSyncStatus, SyncKey, Teller},
+};
+use sitewright_model::{
+    code::agent,
+    diagnostic::{Diagnostic, Diagnostics},
+    format::site::DriftPolicy,
+    health::parse_duration,
+};
+use sitewright_source::{Location, Reference, Settings, Url, location::Repository};
+use tokio::time::{Instant, sleep};
+
+use super::{
+    claim::Claims,
+    fleet::{until, write},
+    news::{News, Reason},
+    pace::Pace,
+    reconcile::{Following, Reconciler, Told, Trigger},
+    state::{Problem, State},
+    status,
+};
+
+/// The shortest time between two writes of one status.
+const WRITES: Duration = Duration::from_secs(1);
+
+/// How soon a status that could not be written is tried again.
+const REWRITE: Duration = Duration::from_secs(10);
+
+/// How often a SiteSync that cannot be followed is looked at again: a Secret may have come.
+const AGAIN: Duration = Duration::from_secs(30);
+
+/// A SiteSync, and what its loop needs.
+pub(super) struct Tended {
+    pub(super) key: SyncKey,
+    pub(super) sync: SiteSync,
+    /// The cluster that the SiteSync is on.
+    pub(super) home: Cluster,
+    pub(super) settings: Settings,
+    pub(super) claims: Claims,
+    pub(super) stop: CancellationToken,
+}
+
+/// Follows a SiteSync until it is stopped.
+pub(super) async fn tend(tended: Tended) {
+    let teller = tended.home.teller(&tended.sync);
+    let mut known = tended.sync.status.clone().unwrap_or_default();
+    let mut state = State::default();
+    loop {
+        match tended.following().await {
+            Ok(following) => {
+                tended.follow(following, &teller, &mut known).await;
+                return;
+            }
+            Err(diagnostics) => {
+                let news = state.failed(Problem::of(&diagnostics, false, Timestamp::now()));
+                tell(&teller, news).await;
+                tended.show(&state, &mut known).await;
+            }
+        }
+        tokio::select! {
+            () = tended.stop.cancelled() => return,
+            () = sleep(AGAIN) => {}
+        }
+    }
+}
+
+impl Tended {
+    /// Runs the loop of the site, and shows what it tells.
+    async fn follow(&self, following: Following, teller: &Teller, known: &mut SiteSyncStatus) {
+        let trigger = Trigger::default();
+        let (reconciler, told) = Reconciler::new(following, trigger, self.stop.clone());
+        tokio::join!(reconciler.run(), self.show_all(told, teller, known));
+    }
+
+    /// Shows what the loop tells, until it ends.
+    async fn show_all(&self, told: Told, teller: &Teller, known: &mut SiteSyncStatus) {
+        let Told { mut state, mut news } = told;
+        let mut due: Option<Instant> = None;
+        loop {
+            tokio::select! {
+                next = news.recv() => match next {
+                    Some(next) => tell(teller, Some(next)).await,
+                    None => break,
+                },
+                Ok(()) = state.changed(), if due.is_none() => {
+                    state.mark_unchanged();
+                    due = Some(Instant::now() + WRITES);
+                }
+                () = until(due) => {
+                    let current = state.borrow_and_update().clone();
+                    let is_shown = self.show(&current, known).await;
+                    due = if is_shown { None } else { Some(Instant::now() + REWRITE) };
+                }
+            }
+        }
+        let last = state.borrow().clone();
+        self.show(&last, known).await;
+    }
+
+    /// Writes the status where it changed; returns whether it is on the cluster.
+    async fn show(&self, state: &State, known: &mut SiteSyncStatus) -> bool {
+        let generation = self.sync.metadata.generation;
+        let status = status::status(state, generation, known, Timestamp::now());
+        let is_written = write(&self.home, &self.key, &status, known).await;
+        if is_written {
+            *known = status;
+        }
+        is_written
+    }
+
+    // === from what it says ===
+
+    /// Returns what is to be followed.
+    ///
+    /// # Errors
+    /// A Secret that is not there, or a value that nothing can be made of.
+    async fn following(&self) -> Result<Following, Diagnostics> {
+        let spec = &self.sync.spec;
+        let poll = duration("source.interval", spec.source.interval.as_deref())?;
+        let resync = duration("resync", spec.resync.as_deref())?;
+        let usual = Pace::default();
+        Ok(Following {
+            location: self.location().await?,
+            settings: self.settings.clone(),
+            cluster: self.cluster().await?,
+            pace: Pace { poll: poll.unwrap_or(usual.poll), resync: resync.unwrap_or(usual.resync) },
+            drift: spec.drift.map(|drift| match drift {
+                DriftMode::Enforce => DriftPolicy::Enforce,
+                DriftMode::Report => DriftPolicy::Report,
+            }),
+            name: format!("SiteSync {}", self.key),
+            claims: self.claims.clone(),
+        })
+    }
+
+    async fn location(&self) -> Result<Location, Diagnostics> {
+        let source = &self.sync.spec.source;
+        let bad = |message: String| Diagnostics::from(bad_sync(message));
+        let url = Url::parse(&source.url)
+            .map_err(|problem| bad(format!("source.url is no address: {problem}")))?;
+        let url = match &source.secret_ref {
+            None => url,
+            Some(reference) => {
+                let secret = self.secret(reference).await?;
+                self.with_login(url, reference, &secret)?
+            }
+        };
+        let reference = match source.reference.as_deref() {
+            None => Reference::Default,
+            Some(text) => {
+                Reference::parse(text).map_err(|error| bad(format!("source.ref: {error}")))?
+            }
+        };
+        let path = source.path.as_deref().unwrap_or_default().trim_matches('/').to_owned();
+        Ok(Location::Git { repository: Repository::Remote(url), path, reference })
+    }
+
+    fn with_login(
+        &self,
+        url: Url,
+        reference: &SecretReference,
+        secret: &SecretData,
+    ) -> Result<Url, Diagnostics> {
+        let login = match (secret.text("username"), secret.text("password")) {
+            (Some(user), Some(password)) => Some((user, password)),
+            // forges take any user with a token
+            _ => secret.text("bearerToken").map(|token| ("git", token)),
+        };
+        let named = format!("Secret {}/{}", self.key.namespace, reference.name);
+        match login {
+            _ if url.scheme() == "ssh" => Err(bad_sync(
+                "source.secretRef is for https; ssh uses the keys of the agent's own image"
+                    .to_owned(),
+            )
+            .into()),
+            Some((user, password)) => Ok(url.with_login(user, password)),
+            None => {
+                let message =
+                    format!("{named} has neither `username` and `password` nor `bearerToken`");
+                Err(unusable(message).into())
+            }
+        }
+    }
+
+    async fn cluster(&self) -> Result<Cluster, Diagnostics> {
+        let spec = &self.sync.spec;
+        let account = spec.service_account_name.as_deref();
+        let act_as =
+            account.map(|name| format!("system:serviceaccount:{}:{name}", self.key.namespace));
+        let connection = match &spec.cluster {
+            None if act_as.is_none() => return Ok(self.home.until(&self.stop)),
+            None => Connection { act_as, ..self.home.connection().clone() },
+            Some(target) => {
+                let secret = self.secret(&target.kubeconfig).await?;
+                let key = target.kubeconfig.key.as_deref().unwrap_or("kubeconfig");
+                let text = secret.text(key).ok_or_else(|| {
+                    let (namespace, name) = (&self.key.namespace, &target.kubeconfig.name);
+                    unusable(format!("Secret {namespace}/{name} has no text under `{key}`"))
+                })?;
+                let given = Some(GivenKubeconfig(text.to_owned()));
+                Connection { given, act_as, ..Connection::default() }
+            }
+        };
+        let cluster = Cluster::connect(&connection).await.map_err(diagnosed)?;
+        Ok(cluster.until(&self.stop))
+    }
+
+    async fn secret(&self, reference: &SecretReference) -> Result<SecretData, Diagnostics> {
+        let SecretReference { name, .. } = reference;
+        let named = format!("Secret {}/{name}", self.key.namespace);
+        match self.home.secret(&self.key, name).await {
+            Ok(Some(secret)) => Ok(secret),
+            Ok(None) => Err(unusable(format!("{named} is not there")).into()),
+            Err(error @ Error::Forbidden { .. }) => Err(unusable(error.to_string()).into()),
+            Err(error) => Err(diagnosed(error)),
+        }
+    }
+}
+
+fn duration(field: &str, text: Option<&str>) -> Result<Option<Duration>, Diagnostics> {
+    let Some(text) = text else { return Ok(None) };
+    let read = parse_duration(text).filter(|duration| !duration.is_zero());
+    read.map(Some).ok_or_else(|| bad_sync(format!("{field}: `{text}` is no duration")).into())
+}
+
+fn bad_sync(message: String) -> Diagnostic {
+    Diagnostic::error(agent::BAD_SYNC, message).help("mend it with `kubectl edit sitesync`")
+}
+
+fn unusable(message: String) -> Diagnostic {
+    Diagnostic::error(agent::SECRET_UNUSABLE, message)
+        .help("make it in the namespace of the SiteSync; the agent looks again by itself")
+}
+
+fn diagnosed(error: Error) -> Diagnostics {
+    error.diagnostic().into()
+}
+
+async fn tell(teller: &Teller, news: Option<News>) {
+    let Some(News { reason, message, object }) = news else { return };
+    tracing::info!(target: "sitewright::news", reason = reason.text(), ?object, "{message}");
+    // what goes well is in the status; an Event for each would drown the others
+    if reason.is_warning() || matches!(reason, Reason::Applied | Reason::Mended) {
+        teller.tell(reason.text(), reason.is_warning(), &message).await;
+    }
+}
