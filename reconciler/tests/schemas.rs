@@ -6,7 +6,7 @@ use std::{env, fs, path::Path};
 
 use serde_json::Value;
 use sitewright::output::{diagnostics::Findings, doctor::Doctor, status::Status};
-use sitewright_cluster::apply::Report;
+use sitewright_cluster::{apply::Report, sync};
 use sitewright_model::{format::schema, plan::DriftReport};
 
 /// A file of `schema/`, and what makes its text.
@@ -22,16 +22,25 @@ fn the_schemas_of_the_output_formats_are_those_of_the_types() {
         ("findings.schema.json", schema::written::<Findings>),
     ];
     for (file, schema) in schemas {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../schema").join(file);
-        let expected = serde_json::to_string_pretty(&schema(file)).unwrap() + "\n";
-        if env::var_os("SITEWRIGHT_BLESS").is_some() {
-            fs::write(&path, expected).unwrap();
-            continue;
-        }
-        assert!(
-            fs::read_to_string(&path).unwrap_or_default() == expected,
-            "schema/{file} is not the schema of its type; write it anew with\n    \
-             SITEWRIGHT_BLESS=1 cargo test -p sitewright --test schemas"
-        );
+        check(file, &schema(file));
     }
+}
+
+#[test]
+fn the_definition_of_sitesync_is_that_of_the_type() {
+    check("sitesync.crd.json", &serde_json::to_value(sync::definition()).unwrap());
+}
+
+fn check(file: &str, schema: &Value) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../schema").join(file);
+    let expected = serde_json::to_string_pretty(schema).unwrap() + "\n";
+    if env::var_os("SITEWRIGHT_BLESS").is_some() {
+        fs::write(&path, expected).unwrap();
+        return;
+    }
+    assert!(
+        fs::read_to_string(&path).unwrap_or_default() == expected,
+        "schema/{file} is not the schema of its type; write it anew with\n    \
+         SITEWRIGHT_BLESS=1 cargo test -p sitewright --test schemas"
+    );
 }

@@ -13,4 +13,5 @@ mod observe;
 mod races;
 mod recorded;
 mod site;
+mod sync;
 mod watch;
