@@ -1,6 +1,6 @@
 //! The loop of one site: what is new in git or on the cluster, one thing at a time.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use sitewright_cluster::{
@@ -423,10 +423,9 @@ impl Reconciler {
         self.look_again(rest);
     }
 
-    /// After an apply the whole is looked at once more, soon: what nobody asked about may be ill.
-    fn look_again(&mut self, rest: std::time::Duration) {
-        let soon = self.following.pace.next_retry(1);
-        let rest = if self.state.health_is_known { rest } else { soon.min(rest) };
+    /// After an apply the whole is looked at once more, at once: what the plan did not touch may be ill.
+    fn look_again(&mut self, rest: Duration) {
+        let rest = if self.state.health_is_known { rest } else { Duration::ZERO };
         self.due.whole = Some(Instant::now() + rest);
     }
 

@@ -147,6 +147,9 @@ fn ready(state: &State) -> Verdict {
         (Activity::Reconciling | Activity::Starting, _) => {
             verdict("Unknown", "Reconciling", "the cluster is being brought in line".to_owned())
         }
+        (Activity::Resting, _) if !state.health_is_known => {
+            verdict("Unknown", "Reconciling", "health is being asked for".to_owned())
+        }
         (Activity::Resting, Some(applied)) => {
             let held = match state.held.len() {
                 0 => String::new(),
@@ -216,6 +219,7 @@ fn word(state: &State) -> &'static str {
         (None, Activity::Starting) => "Starting",
         (None, Activity::Reconciling) => "Reconciling",
         (None, Activity::Resting) if !state.sick.is_empty() => "Unhealthy",
+        (None, Activity::Resting) if !state.health_is_known => "Reconciling",
         (None, Activity::Resting) => "Ready",
     }
 }

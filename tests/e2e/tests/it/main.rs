@@ -22,3 +22,4 @@ mod ownership;
 mod replacement;
 mod secrets;
 mod signals;
+mod syncs;

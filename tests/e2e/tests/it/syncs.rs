@@ -1,0 +1,212 @@
+//! The agent in a cluster: what SiteSyncs name is followed, and told in their status.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use sitewright_e2e::{Lab, Running};
+use sitewright_testbed::GitHttp;
+
+/// What a test waits for comes long before this.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+const SETTINGS: &str = "
+apiVersion: v1
+kind: ConfigMap
+metadata: { name: settings, namespace: '{ns}' }
+data: { color: blue }
+";
+
+/// A site in a repository on a server, and an agent that follows the SiteSyncs of its namespace.
+struct Followed {
+    lab: Lab,
+    folder: tempfile::TempDir,
+    server: GitHttp,
+    agent: Running,
+}
+
+fn git(folder: &Path, arguments: &[&str]) {
+    let identity = ["-c", "user.name=t", "-c", "user.email=t@t", "-c", "commit.gpgsign=false"];
+    let mut command = Command::new("git");
+    command.arg("-C").arg(folder).args(identity).args(arguments);
+    command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
+    let output = command.output().expect("git runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+impl Followed {
+    fn start(name: &str) -> Self {
+        let mut lab = Lab::new(name);
+        let crd = sitewright_e2e::project().join("schema/sitesync.crd.json");
+        let crd: PathBuf = crd;
+        lab.kubectl(&["apply", "--server-side", "-f", crd.to_str().expect("a path")]);
+        lab.kubectl(&["wait", "--for=condition=Established", "crd/sitesyncs.sitewright.dev"]);
+        let folder = tempfile::tempdir().expect("a folder");
+        git(folder.path(), &["init", "-q", "--bare", "-b", "main", "site.git"]);
+        lab.component("app", SETTINGS);
+        git(lab.folder(), &["init", "-q", "-b", "main"]);
+        let server = GitHttp::serve(folder.path()).expect("the server starts");
+        let agent = ["agent", "--namespace", name, "--log-format", "json"];
+        let agent = Running::start(&mut lab.command(&agent));
+        let followed = Self { lab, folder, server, agent };
+        followed.push("first");
+        followed
+    }
+
+    /// Commits the site as it is, and pushes it.
+    fn push(&self, message: &str) {
+        let remote = self.folder.path().join("site.git");
+        git(self.lab.folder(), &["add", "site.yaml", "blueprints"]);
+        git(self.lab.folder(), &["commit", "-q", "-m", message]);
+        git(self.lab.folder(), &["push", "-q", "-f", remote.to_str().expect("a path"), "main"]);
+    }
+
+    fn sync(&self, name: &str, change: impl FnOnce(&mut Value)) {
+        let url = format!("{}/site.git", self.server.url());
+        let mut spec = json!({ "source": { "url": url, "ref": "main", "interval": "5s" } });
+        change(&mut spec);
+        let body = json!({ "apiVersion": "sitewright.dev/v1alpha1", "kind": "SiteSync",
+            "metadata": { "name": name, "namespace": self.lab.name() }, "spec": spec });
+        self.lab.kubectl_with(&["apply", "-f", "-"], &body.to_string());
+    }
+
+    fn status(&self, name: &str) -> Value {
+        let sync = self.lab.live("sitesync", name).unwrap_or_default();
+        sync["status"].clone()
+    }
+
+    /// Waits until the status of a SiteSync is as asked, and returns it.
+    fn wait(&self, name: &str, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let status = self.status(name);
+            if is_so(&status) {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "{name} is never {what}:\n{status:#}");
+            thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    fn color(&self) -> Option<String> {
+        let live = self.lab.live("cm", "settings")?;
+        live["data"]["color"].as_str().map(str::to_owned)
+    }
+
+    fn stop(self) -> String {
+        self.agent.handle().signal("TERM");
+        let run = self.agent.end();
+        assert_eq!(run.code, 143, "{run}");
+        run.stderr
+    }
+}
+
+fn condition(status: &Value, kind: &str) -> String {
+    let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
+    let found = conditions.iter().find(|condition| condition["type"] == kind);
+    found.map(|found| found["status"].as_str().unwrap_or_default().to_owned()).unwrap_or_default()
+}
+
+fn is_ready(status: &Value) -> bool {
+    status["state"] == "Ready" && condition(status, "Ready") == "True"
+}
+
+#[test]
+fn a_sitesync_is_followed_through_commits_drift_and_mistakes() {
+    let mut followed = Followed::start("synced");
+    followed.sync("site", |_| {});
+    let first = followed.wait("site", "ready", is_ready);
+    assert_eq!(followed.color().as_deref(), Some("blue"));
+    assert_eq!(first["site"], "synced");
+    assert_eq!(first["components"][0]["health"], "Healthy", "{first:#}");
+    assert_eq!(first["history"][0]["end"], "Converged", "{first:#}");
+
+    followed.lab.component("app", &SETTINGS.replace("blue", "green"));
+    followed.push("green");
+    let commit = |status: &Value| status["applied"]["commit"].clone();
+    followed.wait("site", "at the new commit", |status| {
+        commit(status) != commit(&first) && is_ready(status)
+    });
+    assert_eq!(followed.color().as_deref(), Some("green"));
+
+    let edit = r#"{"data":{"color":"red"}}"#;
+    let name = followed.lab.name().to_owned();
+    followed.lab.kubectl(&["patch", "cm", "settings", "-n", &name, "--type=merge", "-p", edit]);
+    let deadline = Instant::now() + PATIENCE;
+    while followed.color().as_deref() != Some("green") {
+        assert!(Instant::now() < deadline, "it is not mended");
+    }
+    let events = || followed.lab.kubectl(&["get", "events", "-n", &name]);
+    while !events().contains("data.color was changed by kubectl-patch") {
+        assert!(Instant::now() < deadline, "{}", events());
+    }
+
+    followed.lab.file("site.yaml", "kind: Nonsense\n");
+    followed.push("a mistake");
+    let stalled = followed.wait("site", "stalled", |status| condition(status, "Stalled") == "True");
+    assert_eq!(stalled["state"], "Failing", "{stalled:#}");
+    assert!(stalled["conditions"].to_string().contains("SW01"), "{stalled:#}");
+    assert_eq!(followed.color().as_deref(), Some("green"), "nothing was changed");
+
+    followed.lab.component("app", &SETTINGS.replace("blue", "white"));
+    followed.push("mended");
+    followed.wait("site", "ready again", is_ready);
+    assert_eq!(followed.color().as_deref(), Some("white"));
+    let log = followed.stop();
+    assert!(log.contains(r#""reason":"Mended""#), "{log}");
+}
+
+#[test]
+fn a_sync_that_is_suspended_rests_and_one_that_goes_leaves_everything() {
+    let followed = Followed::start("suspended");
+    followed.sync("site", |_| {});
+    followed.wait("site", "ready", is_ready);
+    followed.sync("site", |spec| spec["suspend"] = true.into());
+    followed.wait("site", "suspended", |status| status["state"] == "Suspended");
+    let name = followed.lab.name().to_owned();
+    let edit = r#"{"data":{"color":"red"}}"#;
+    followed.lab.kubectl(&["patch", "cm", "settings", "-n", &name, "--type=merge", "-p", edit]);
+    followed.sync("site", |spec| spec["drift"] = "report".into());
+    let status = followed.wait("site", "drifted", |status| condition(status, "Drifted") == "True");
+    assert_eq!(status["driftedObjects"], 1, "{status:#}");
+    assert!(status["drift"][0]["fields"][0].as_str().unwrap().contains("kubectl-patch"));
+    assert_eq!(followed.color().as_deref(), Some("red"), "it is reported only");
+    followed.lab.kubectl(&["delete", "sitesync", "site", "-n", &name]);
+    followed.stop();
+    assert!(lab_has_settings(&name), "what was applied stays");
+}
+
+fn lab_has_settings(namespace: &str) -> bool {
+    let arguments = ["get", "cm", "settings", "-n", namespace, "-o", "name"];
+    sitewright_e2e::control_plane().kubectl(&arguments).is_ok()
+}
+
+#[test]
+fn what_a_sync_needs_and_has_not_is_told_and_a_second_follower_is_refused() {
+    let followed = Followed::start("unmet");
+    followed.sync("login", |spec| spec["source"]["secretRef"] = json!({ "name": "missing" }));
+    let status = followed.wait("login", "failing", |status| status["state"] == "Failing");
+    assert!(status.to_string().contains("SW0802"), "{status:#}");
+    followed.sync("account", |spec| spec["serviceAccountName"] = "nobody".into());
+    let status = followed.wait("account", "failing", |status| status["state"] == "Failing");
+    assert!(status.to_string().contains("no right"), "{status:#}");
+    assert!(followed.color().is_none(), "it has no rights");
+    followed.sync("site", |_| {});
+    followed.wait("site", "ready", is_ready);
+    followed.sync("second", |_| {});
+    let status = followed.wait("second", "refused", |status| status["state"] == "Failing");
+    assert!(status.to_string().contains("SW0801"), "{status:#}");
+    followed.stop();
+}
+
+#[test]
+fn the_agent_says_what_to_install_where_the_kind_is_unknown() {
+    let lab = Lab::alone("uninstalled");
+    let run = lab.run(&["agent"]);
+    assert_eq!(run.code, 1, "{run}");
+    assert!(run.says("SW0804") && run.says("sitewright install"), "{run}");
+}
