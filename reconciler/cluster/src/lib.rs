@@ -25,6 +25,7 @@ mod inventory;
 mod kinds;
 mod lock;
 pub mod observe;
+pub mod rights;
 mod scopes;
 pub mod sync;
 pub mod watch;

@@ -10,6 +10,7 @@ mod doctor;
 mod drift;
 mod explain;
 mod init;
+mod install;
 mod lock;
 mod man;
 mod plan;
@@ -33,6 +34,7 @@ pub(crate) enum Command {
     Plan(plan::Plan),
     Apply(apply::Apply),
     Agent(agent::Agent),
+    Install(install::Install),
     Status(status::Status),
     Drift(drift::Drift),
     Doctor(doctor::Doctor),
@@ -52,6 +54,7 @@ impl Command {
             Self::Plan(command) => command.run(context),
             Self::Apply(command) => command.run(context),
             Self::Agent(command) => command.run(context),
+            Self::Install(command) => command.run(context),
             Self::Status(command) => command.run(context),
             Self::Drift(command) => command.run(context),
             Self::Doctor(command) => command.run(context),

@@ -17,6 +17,7 @@ mod dead_server;
 mod drift;
 mod graph;
 mod guards;
+mod install;
 mod lost_inventory;
 mod ownership;
 mod replacement;

@@ -1,0 +1,264 @@
+use clap::Args;
+use serde_json::{Value, json};
+use sitewright_cluster::{
+    rights::{self, Rule},
+    sync,
+};
+use sitewright_model::{code::machine, desired::Desired, diagnostic::Diagnostic, yaml};
+
+use super::{site::SiteArgument, stages};
+use crate::cli::{Context, Exit, Failure};
+
+/// The user and group of the agent: nobody that the image knows.
+const USER: u32 = 65_532;
+
+/// Where the agent serves its probes and metrics.
+const PORT: u16 = 8080;
+
+/// Print what an agent in a cluster needs: SiteSync's definition, rights, a Deployment
+///
+/// Prints manifests and changes nothing: read them, then give them to kubectl, or commit them. The rights
+/// are the least that the given sites need, computed from what they render to; run it again when a site
+/// gets components of other kinds. Without a site, or with --broad, the agent may do everything.
+///
+/// Where a site names a service account in its SiteSync, the rights of that account bound it.
+#[derive(Args, Debug)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct Install {
+    /// The sites that the agent will follow: folders with a site.yaml, or REPOSITORY//path@ref
+    #[arg(value_name = "SITE")]
+    sites: Vec<String>,
+    /// Let the agent do everything (cluster-admin)
+    #[arg(long)]
+    broad: bool,
+    /// The namespace of the agent
+    #[arg(long, value_name = "NAME", default_value = "sitewright-system", value_parser = label)]
+    namespace: String,
+    /// The image of the agent; pin it by digest
+    #[arg(long, value_name = "IMAGE", default_value = concat!("sitewright:", env!("CARGO_PKG_VERSION")))]
+    image: String,
+    /// How many agents; where there are several, one works and the others stand by
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
+    replicas: u8,
+    /// Print the definition of SiteSync alone
+    #[arg(long, conflicts_with_all = ["sites", "broad"])]
+    crds: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  sitewright install sites/lab-gpu --image registry.example.edu/sitewright@sha256:… > agent.yaml
+  sitewright install --broad | kubectl apply --server-side -f -
+  sitewright install --crds | kubectl apply --server-side -f -";
+
+/// Reads the name of a namespace (RFC 1123 label).
+fn label(text: &str) -> Result<String, String> {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let is_label = (1..=63).contains(&text.len())
+        && text.bytes().all(fits)
+        && !text.starts_with('-')
+        && !text.ends_with('-');
+    if is_label { Ok(text.to_owned()) } else { Err("this is not the name of a namespace".into()) }
+}
+
+impl Install {
+    pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        if !self.crds && !self.broad && self.sites.is_empty() {
+            return Err(Diagnostic::error(
+                machine::BAD_ARGUMENT,
+                "without a site it cannot be told which rights the agent needs",
+            )
+            .help("name the sites that it will follow, or give --broad for all rights")
+            .into());
+        }
+        let mut sites = Vec::with_capacity(self.sites.len());
+        for site in &self.sites {
+            sites.push(stages::rendered(context, &SiteArgument { site: site.clone() })?);
+        }
+        let documents: Vec<String> = self.objects(&sites).iter().map(yaml::to_yaml).collect();
+        context.print(&documents.iter().fold(String::new(), |text, document| {
+            format!("{text}---\n{}\n", document.trim_end())
+        }))?;
+        Ok(Exit::Success)
+    }
+
+    fn objects(&self, sites: &[Desired]) -> Vec<Value> {
+        let definition = serde_json::to_value(sync::definition()).unwrap_or_default();
+        if self.crds {
+            return vec![definition];
+        }
+        let mut objects = vec![self.namespace(), definition, self.account()];
+        objects.extend(self.own_rights());
+        objects.extend(match self.broad {
+            true => vec![self.bound("sitewright-broad", "cluster-admin")],
+            false => self.rights_on(sites),
+        });
+        objects.push(self.deployment());
+        objects.push(self.service());
+        objects
+    }
+
+    fn metadata(&self, name: &str) -> Value {
+        json!({ "name": name, "namespace": self.namespace, "labels": labels() })
+    }
+
+    fn namespace(&self) -> Value {
+        let mut labels = labels();
+        labels["pod-security.kubernetes.io/enforce"] = "restricted".into();
+        json!({ "apiVersion": "v1", "kind": "Namespace",
+            "metadata": { "name": self.namespace, "labels": labels } })
+    }
+
+    fn account(&self) -> Value {
+        json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": self.metadata("sitewright-agent") })
+    }
+
+    /// What every agent needs, whatever its sites.
+    fn own_rights(&self) -> Vec<Value> {
+        let everywhere = vec![
+            rule("sitewright.dev", &["sitesyncs"], &["get", "list", "watch"]),
+            rule("sitewright.dev", &["sitesyncs/status"], &["patch"]),
+            rule("events.k8s.io", &["events"], &["create", "patch"]),
+            // which cluster it is: the UID of kube-system
+            Rule {
+                resource_names: vec!["kube-system".to_owned()],
+                ..rule("", &["namespaces"], &["get"])
+            },
+        ];
+        // inventories and locks; and the Secrets that SiteSyncs in this namespace name
+        let home = vec![
+            rule("", &["configmaps"], &["create", "delete", "get", "list", "update"]),
+            rule("coordination.k8s.io", &["leases"], &["create", "get", "update"]),
+            rule("", &["secrets"], &["get"]),
+        ];
+        let role = json!({ "apiVersion": RBAC, "kind": "Role",
+            "metadata": { "name": "sitewright-agent", "namespace": HOME, "labels": labels() },
+            "rules": home });
+        let binding = json!({ "apiVersion": RBAC, "kind": "RoleBinding",
+            "metadata": { "name": "sitewright-agent", "namespace": HOME, "labels": labels() },
+            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "sitewright-agent" },
+            "subjects": [self.subject()] });
+        let home_too = (self.namespace != HOME).then(|| {
+            json!({ "apiVersion": "v1", "kind": "Namespace",
+                "metadata": { "name": HOME, "labels": labels() } })
+        });
+        let cluster = [
+            cluster_role("sitewright-agent", &everywhere),
+            self.bound("sitewright-agent", "sitewright-agent"),
+        ];
+        home_too.into_iter().chain([role, binding]).chain(cluster).collect()
+    }
+
+    fn rights_on(&self, sites: &[Desired]) -> Vec<Value> {
+        let name = "sitewright-sites";
+        vec![cluster_role(name, &rights::rules(sites)), self.bound(name, name)]
+    }
+
+    fn bound(&self, name: &str, role: &str) -> Value {
+        json!({ "apiVersion": RBAC, "kind": "ClusterRoleBinding",
+            "metadata": { "name": name, "labels": labels() },
+            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role },
+            "subjects": [self.subject()] })
+    }
+
+    fn subject(&self) -> Value {
+        json!({ "kind": "ServiceAccount", "name": "sitewright-agent", "namespace": self.namespace })
+    }
+
+    fn deployment(&self) -> Value {
+        let mut arguments = vec!["agent", "--log-format", "json"];
+        if self.replicas > 1 {
+            arguments.push("--elect");
+        }
+        let probe = |path: &str| json!({ "httpGet": { "path": path, "port": "http" }, "periodSeconds": 10 });
+        let container = json!({
+            "name": "agent",
+            "image": self.image,
+            "args": arguments,
+            "env": [
+                { "name": "SITEWRIGHT_CACHE_DIR", "value": "/var/cache/sitewright" },
+                { "name": "TMPDIR", "value": "/tmp" },
+            ],
+            "ports": [{ "name": "http", "containerPort": PORT }],
+            "livenessProbe": probe("/livez"),
+            "readinessProbe": probe("/readyz"),
+            "resources": {
+                "requests": { "cpu": "50m", "memory": "128Mi" },
+                "limits": { "memory": "1Gi" },
+            },
+            "securityContext": {
+                "allowPrivilegeEscalation": false,
+                "readOnlyRootFilesystem": true,
+                "capabilities": { "drop": ["ALL"] },
+            },
+            "volumeMounts": [
+                { "name": "cache", "mountPath": "/var/cache/sitewright" },
+                { "name": "tmp", "mountPath": "/tmp" },
+            ],
+        });
+        let selector = json!({ "app.kubernetes.io/name": "sitewright-agent" });
+        let mut pod_labels = labels();
+        pod_labels["app.kubernetes.io/name"] = "sitewright-agent".into();
+        json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": self.metadata("sitewright-agent"),
+            "spec": {
+                "replicas": self.replicas,
+                // the old one has let go of its locks before the new one asks for them
+                "strategy": { "type": "Recreate" },
+                "selector": { "matchLabels": selector },
+                "template": {
+                    "metadata": { "labels": pod_labels },
+                    "spec": {
+                        "serviceAccountName": "sitewright-agent",
+                        "terminationGracePeriodSeconds": 60,
+                        "securityContext": {
+                            "runAsNonRoot": true, "runAsUser": USER, "runAsGroup": USER, "fsGroup": USER,
+                            "seccompProfile": { "type": "RuntimeDefault" },
+                        },
+                        "containers": [container],
+                        "volumes": [
+                            { "name": "cache", "emptyDir": { "sizeLimit": "8Gi" } },
+                            { "name": "tmp", "emptyDir": { "sizeLimit": "1Gi" } },
+                        ],
+                    },
+                },
+            },
+        })
+    }
+
+    fn service(&self) -> Value {
+        json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": self.metadata("sitewright-agent"),
+            "spec": {
+                "selector": { "app.kubernetes.io/name": "sitewright-agent" },
+                "ports": [{ "name": "http", "port": PORT, "targetPort": "http" }],
+            },
+        })
+    }
+}
+
+const RBAC: &str = "rbac.authorization.k8s.io/v1";
+
+/// Where inventories and locks are, whatever the namespace of the agent.
+const HOME: &str = "sitewright-system";
+
+fn labels() -> Value {
+    json!({ "app.kubernetes.io/part-of": "sitewright" })
+}
+
+fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> Rule {
+    let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+    Rule {
+        api_groups: vec![group.to_owned()],
+        resources: owned(resources),
+        resource_names: Vec::new(),
+        verbs: owned(verbs),
+    }
+}
+
+fn cluster_role(name: &str, rules: &[Rule]) -> Value {
+    json!({ "apiVersion": RBAC, "kind": "ClusterRole",
+        "metadata": { "name": name, "labels": labels() }, "rules": rules })
+}

@@ -1,0 +1,102 @@
+//! What `install` prints: the API server takes it, and its rights are enough for the sites that it was printed for.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use sitewright_e2e::{Lab, Running};
+
+/// What a test waits for comes long before this.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+const OBJECTS: &str = "
+apiVersion: v1
+kind: ConfigMap
+metadata: { name: settings, namespace: '{ns}' }
+data: { color: blue }
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: { name: reader, namespace: '{ns}' }
+rules: [{ apiGroups: [\"\"], resources: [secrets], verbs: [get] }]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: { name: reader, namespace: '{ns}' }
+roleRef: { apiGroup: rbac.authorization.k8s.io, kind: Role, name: reader }
+subjects: [{ kind: ServiceAccount, name: default, namespace: '{ns}' }]
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: { name: boxes.install.example.org }
+spec:
+  group: install.example.org
+  names: { kind: Box, plural: boxes, singular: box, listKind: BoxList }
+  scope: Namespaced
+  versions:
+    - { name: v1, served: true, storage: true, schema: { openAPIV3Schema: { type: object, x-kubernetes-preserve-unknown-fields: true } } }
+---
+apiVersion: install.example.org/v1
+kind: Box
+metadata: { name: box, namespace: '{ns}' }
+spec: { size: 3 }
+";
+
+#[test]
+fn the_rights_that_are_printed_for_a_site_are_enough_for_it_and_for_no_other() {
+    let mut lab = Lab::new("installed");
+    lab.component("app", OBJECTS);
+    let printed = lab.run(&["install", ".", "--namespace", "installed"]);
+    assert_eq!(printed.code, 0, "{printed}");
+    assert!(!printed.stdout.contains("cluster-admin"), "{printed}");
+    let apply = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
+    lab.kubectl_with(&apply, &printed.stdout);
+    let account = "system:serviceaccount:installed:sitewright-agent";
+    let groups = ["system:serviceaccounts", "system:serviceaccounts:installed"];
+    let kubeconfig = lab.control_plane().kubeconfig_for(account, &groups).expect("a certificate");
+    let run = lab.run_with(&["apply", "--yes"], |command| {
+        command.env("KUBECONFIG", &kubeconfig);
+    });
+    assert_eq!(run.code, 0, "{run}");
+
+    let mut command = lab.command(&["agent", "--site", ".", "--poll", "1h"]);
+    let agent = Running::start(command.env("KUBECONFIG", &kubeconfig));
+    agent.handle().wait_to_say("NewRevision");
+    let edit = r#"{"data":{"color":"red"}}"#;
+    lab.kubectl(&["patch", "cm", "settings", "-n", "installed", "--type=merge", "-p", edit]);
+    let deadline = Instant::now() + PATIENCE;
+    let color = || lab.live("cm", "settings").map(|live| live["data"]["color"].clone());
+    while color() != Some(Value::from("blue")) {
+        assert!(Instant::now() < deadline, "it is not mended");
+        thread::sleep(Duration::from_millis(100));
+    }
+    agent.handle().signal("TERM");
+    agent.end();
+
+    lab.component(
+        "app",
+        "apiVersion: v1\nkind: Secret\nmetadata: { name: more, namespace: '{ns}' }\n",
+    );
+    let run = lab.run_with(&["apply", "--yes"], |command| {
+        command.env("KUBECONFIG", &kubeconfig);
+    });
+    assert_ne!(run.code, 0, "it has no right to Secrets: {run}");
+    assert!(lab.live("secret", "more").is_none());
+}
+
+#[test]
+fn rights_without_a_site_are_asked_for_by_name() {
+    let lab = Lab::new("uninformed");
+    let run = lab.run(&["install"]);
+    assert_eq!(run.code, 1, "{run}");
+    assert!(run.says("--broad"), "{run}");
+    let broad = lab.run(&["install", "--broad", "--replicas", "2"]);
+    assert_eq!(broad.code, 0, "{broad}");
+    assert!(broad.says("cluster-admin") && broad.says("--elect"), "{broad}");
+    let _ = lab.control_plane().kubectl(&["create", "namespace", "sitewright-system"]);
+    lab.kubectl_with(&["apply", "--server-side", "--dry-run=server", "-f", "-"], &broad.stdout);
+    let crds = lab.run(&["install", "--crds"]);
+    assert!(crds.says("kind: SiteSync") && !crds.says("kind: Deployment"), "{crds}");
+}
