@@ -118,8 +118,8 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn the_sixth_rewrite_of_one_field_within_a_minute_is_a_fight() {
+    #[test]
+    fn the_sixth_rewrite_of_one_field_within_a_minute_is_a_fight() {
         let (mut fights, now) = (Fights::default(), Instant::now());
         let second = |seconds| now + Duration::from_secs(seconds);
         for turn in 0..5 {
@@ -136,8 +136,8 @@ mod tests {
         assert_eq!(fights.turn(&id("a"), ["data.x"], until), Turn::Mend, "it has another chance");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn different_fields_are_no_fight_and_pauses_double() {
+    #[test]
+    fn different_fields_are_no_fight_and_pauses_double() {
         let (mut fights, now) = (Fights::default(), Instant::now());
         for field in 0..20 {
             assert_eq!(fights.turn(&id("a"), [format!("data.{field}").as_str()], now), Turn::Mend);

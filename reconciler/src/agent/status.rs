@@ -328,3 +328,160 @@ fn cut(text: &str) -> String {
 fn seconds(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use sitewright_cluster::apply::End;
+    use sitewright_model::{
+        digest::Digest,
+        format::blueprint::Hazard,
+        object::{GroupKind, Shown},
+        plan::{Attribution, DriftedObject, PlanDigest},
+    };
+
+    use super::{
+        super::state::{Problem, Sick},
+        *,
+    };
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_795_000_000 + seconds).unwrap()
+    }
+
+    fn id(kind: &str, name: &str) -> ObjectId {
+        let namespace = Some("lab".to_owned());
+        ObjectId { kind: GroupKind::new("", kind), namespace, name: name.into() }
+    }
+
+    fn at_rest() -> State {
+        let revision = Revision {
+            repository: "https://git.example.edu/lab.git".into(),
+            path: "sites/lab".into(),
+            reference: Some("main".into()),
+            commit: Some("1f3c9e2a01bc4d5e6f708192a3b4c5d6e7f80912".into()),
+            dirty: false,
+            inputs: Digest::of("inputs"),
+        };
+        State {
+            site: Some("lab".parse().unwrap()),
+            observed: Some(revision.clone()),
+            applied: Some(revision),
+            plan: Some(PlanDigest(Digest::of("plan"))),
+            activity: Activity::Resting,
+            components: vec!["storage".parse().unwrap(), "queues".parse().unwrap()],
+            health_is_known: true,
+            outcomes: [Outcome {
+                at: at(0),
+                revision: "main@1f3c9e2a01bc".into(),
+                plan: PlanDigest(Digest::of("plan")),
+                end: End::Held,
+                changed: 3,
+                failed: 0,
+                held: 1,
+            }]
+            .into(),
+            ..State::default()
+        }
+    }
+
+    fn busy() -> State {
+        let mut state = at_rest();
+        let held = Held {
+            component: "storage".parse().unwrap(),
+            hazard: Hazard::EvictsJobs,
+            gates: vec![Gate::Approval { hazard: Hazard::EvictsJobs }],
+            since: at(10),
+        };
+        state.held.insert(id("DaemonSet", "driver"), held);
+        let field = DriftedField {
+            field: "data.color".into(),
+            desired: Shown::Value(json!("blue")),
+            live: Shown::Value(json!("red")),
+            by: Some(Attribution {
+                manager: "kubectl-edit".into(),
+                time: Some("2026-11-25T10:00:00Z".into()),
+            }),
+        };
+        let object = DriftedObject {
+            component: "queues".parse().unwrap(),
+            id: id("ConfigMap", "settings"),
+            drift: Drift::Changed { fields: vec![field] },
+            mended: Mended::ReportOnly,
+        };
+        state.drift.insert(object.id.clone(), Drifted { object, since: at(20) });
+        let sick = Sick {
+            component: "queues".parse().unwrap(),
+            health: Health::InProgress { why: "1 of 3 pods is ready".into() },
+            since: at(30),
+        };
+        state.sick.insert(id("Deployment", "manager"), sick);
+        state
+    }
+
+    fn shown(state: &State, before: &SiteSyncStatus, now: Timestamp) -> String {
+        serde_json::to_string_pretty(&status(state, Some(3), before, now)).unwrap()
+    }
+
+    #[test]
+    fn a_quiet_site_and_a_busy_one() {
+        let none = SiteSyncStatus::default();
+        insta::assert_snapshot!("quiet", shown(&at_rest(), &none, at(60)));
+        insta::assert_snapshot!("busy", shown(&busy(), &none, at(60)));
+    }
+
+    #[test]
+    fn a_status_changes_only_where_the_state_does_and_a_condition_keeps_its_time() {
+        let before = status(&busy(), Some(3), &SiteSyncStatus::default(), at(60));
+        assert_eq!(status(&busy(), Some(3), &before, at(600)), before);
+        let after = status(&at_rest(), Some(3), &before, at(600));
+        let since = |status: &SiteSyncStatus, kind: &str| {
+            let found = status.conditions.iter().find(|condition| condition.kind == kind).unwrap();
+            found.last_transition_time.clone()
+        };
+        assert_ne!(since(&after, "Ready"), since(&before, "Ready"));
+        assert_eq!(since(&after, "Reconciling"), since(&before, "Reconciling"));
+    }
+
+    #[test]
+    fn what_does_not_pass_by_itself_is_stalled_and_a_suspended_site_keeps_what_was_known() {
+        let mut state = at_rest();
+        let mut problem = Problem {
+            code: "SW0102".into(),
+            message: "site.yaml:3:1: unknown key `x`".into(),
+            passes: false,
+            since: at(0),
+        };
+        state.problem = Some(problem.clone());
+        let stalled = |state: &State| {
+            let [ready, reconciling, stalled, ..] = conditions(state);
+            (ready.status, reconciling.status, stalled.status)
+        };
+        assert_eq!(stalled(&state), ("False", "False", "True"));
+        problem.passes = true;
+        state.problem = Some(problem);
+        assert_eq!(stalled(&state), ("False", "True", "False"));
+        let before = status(&at_rest(), Some(3), &SiteSyncStatus::default(), at(0));
+        let suspended = suspended(Some(4), &before, at(60));
+        assert_eq!((suspended.state.as_str(), &suspended.applied), ("Suspended", &before.applied));
+    }
+
+    #[test]
+    fn a_status_of_many_troubles_stays_small() {
+        let mut state = busy();
+        let long = "x".repeat(250);
+        for index in 0..5_000 {
+            let held = state.held.values().next().unwrap().clone();
+            state.held.insert(id("ConfigMap", &format!("{long}-{index}")), held);
+            let drifted = state.drift.values().next().unwrap().clone();
+            state.drift.insert(id("Secret", &format!("{long}-{index}")), drifted);
+        }
+        for _ in 0..100 {
+            state.outcomes.push_front(state.outcomes[0].clone());
+        }
+        let status = status(&state, Some(3), &SiteSyncStatus::default(), at(0));
+        assert_eq!((status.held_changes, status.history.len()), (5_001, OUTCOMES));
+        let bytes = serde_json::to_vec(&status).unwrap().len();
+        assert!(bytes < 200_000, "{bytes}");
+    }
+}

@@ -1,14 +1,15 @@
 //! One SiteSync: from what it says to a loop that follows the site, and from that to its status.
 
-use std::time::Duration;
+use std::{panic::AssertUnwindSafe, time::Duration};
 
+use futures::FutureExt;
 use jiff::Timestamp;
 use sitewright_cluster::{
     CancellationToken, Cluster, Connection, Error, GivenKubeconfig,
     sync::{DriftMode, SecretData, SecretReference, SiteSync, SiteSyncStatus, SyncKey, Teller},
 };
 use sitewright_model::{
-    code::agent,
+    code::{agent, machine},
     diagnostic::{Diagnostic, Diagnostics},
     format::site::DriftPolicy,
     health::parse_duration,
@@ -46,8 +47,25 @@ pub(super) struct Tended {
     pub(super) stop: CancellationToken,
 }
 
-/// Follows a SiteSync until it is stopped.
+/// Follows a SiteSync until it is stopped; also after a bug of ours ended its loop.
 pub(super) async fn tend(tended: Tended) {
+    while let Err(panic) = AssertUnwindSafe(tend_once(&tended)).catch_unwind().await {
+        let said = panic.downcast_ref::<String>().map(String::as_str);
+        let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default();
+        let bug = Diagnostic::error(machine::BUG, format!("this is a bug in Sitewright: {said}"));
+        let mut state = State::default();
+        let news = state.failed(Problem::of(&bug.into(), true, Timestamp::now()));
+        tell(&tended.home.teller(&tended.sync), news).await;
+        let mut known = tended.sync.status.clone().unwrap_or_default();
+        tended.show(&state, &mut known).await;
+        tokio::select! {
+            () = tended.stop.cancelled() => return,
+            () = sleep(AGAIN) => {}
+        }
+    }
+}
+
+async fn tend_once(tended: &Tended) {
     let teller = tended.home.teller(&tended.sync);
     let mut known = tended.sync.status.clone().unwrap_or_default();
     let mut state = State::default();
