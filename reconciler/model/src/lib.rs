@@ -26,3 +26,4 @@ pub mod suggest;
 pub mod terminal;
 pub mod values;
 pub mod yaml;
+pub mod zone;

@@ -1,15 +1,17 @@
-//! Formats that people write: sites, blueprints, locks.
+//! Formats that people write: sites, blueprints, locks, approvals.
 //!
-//! Comes in: text. Goes out: [`site::Site`], [`blueprint::Blueprint`], [`lock::Lock`], or every
-//! mistake at once with its place. Never: looks at anything but the text it is given.
+//! Comes in: text. Goes out: [`site::Site`], [`blueprint::Blueprint`], [`lock::Lock`],
+//! [`approval::Approval`], or every mistake at once with its place. Never: looks at anything but the text it is given.
 //!
 //! A file is read in four steps, and each says all it has to say: YAML, `apiVersion` and `kind`,
 //! the JSON Schema generated from the Rust types ([`schema`]), and what no schema can say (`check`).
 
+pub mod approval;
 pub mod blueprint;
 mod check;
 pub(crate) mod explain;
 pub mod lock;
+pub mod maintenance;
 pub mod schema;
 pub mod site;
 mod sound;
@@ -94,6 +96,15 @@ static LOCK: Format = Format {
     words: &[],
     private: &[],
     check: |_, _| {},
+};
+
+static APPROVAL: Format = Format {
+    name: "an approval file",
+    kind: "Approval",
+    schema: LazyLock::new(|| compiled(schema::approval())),
+    words: &[],
+    private: &[],
+    check: check::approval::check,
 };
 
 fn compiled(schema: Value) -> (Value, Validator) {
@@ -193,7 +204,7 @@ fn check_kind(format: &Format, document: &Document) -> Result<(), Diagnostics> {
             let message = format!("`kind` is not `{}`", format.kind);
             let label = format!("expected `{}`", format.kind);
             let error = part.error(format::WRONG_KIND, message, label);
-            let kinds = [SITE.kind, BLUEPRINT.kind, LOCK.kind];
+            let kinds = [SITE.kind, BLUEPRINT.kind, LOCK.kind, APPROVAL.kind];
             let found = part.value.as_str().unwrap_or_default();
             mistakes.push(if kinds.contains(&found) {
                 error.help(format!("this file is read as {}", format.name))

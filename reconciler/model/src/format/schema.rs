@@ -6,7 +6,7 @@
 use schemars::{JsonSchema, Schema, generate::SchemaSettings, transform::RecursiveTransform};
 use serde_json::{Value, json};
 
-use super::{blueprint::Blueprint, lock::Lock, site::Site};
+use super::{approval::Approval, blueprint::Blueprint, lock::Lock, site::Site};
 use crate::plan::{DriftReport, Plan};
 
 /// Where the schemas are found by their `$id`.
@@ -18,6 +18,7 @@ pub fn all() -> Vec<(&'static str, Value)> {
         ("site.schema.json", site()),
         ("blueprint.schema.json", blueprint()),
         ("lock.schema.json", lock()),
+        ("approval.schema.json", approval()),
         ("plan.schema.json", of::<Plan>("plan.schema.json", SchemaSettings::for_serialize)),
         (
             "drift.schema.json",
@@ -39,6 +40,11 @@ pub fn blueprint() -> Value {
 /// Returns the schema of `site.lock`.
 pub fn lock() -> Value {
     of::<Lock>("lock.schema.json", SchemaSettings::for_deserialize)
+}
+
+/// Returns the schema of an approval file.
+pub fn approval() -> Value {
+    of::<Approval>("approval.schema.json", SchemaSettings::for_deserialize)
 }
 
 /// Returns the schema of `T` as it is written, for the file `file` of `schema/`.

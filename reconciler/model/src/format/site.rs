@@ -9,7 +9,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{KIND, KIND_IN_WORDS, Located};
+use super::{
+    KIND, KIND_IN_WORDS, Located,
+    maintenance::{MaintenanceWindow, WindowFrom},
+};
 use crate::{
     diagnostic::Diagnostics,
     name::{BlueprintName, ComponentName, SiteName, SourceName},
@@ -167,6 +170,13 @@ pub struct SitePolicy {
     /// From which hazard on a change waits for a person to approve the plan's digest.
     #[serde(default)]
     pub approve: ApproveFrom,
+    /// When changes may hurt running work; without one they may at any time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    pub maintenance: Vec<MaintenanceWindow>,
+    /// From which hazard on a change waits for a maintenance window, where there is one.
+    #[serde(default, skip_serializing_if = "WindowFrom::is_default")]
+    pub window: WindowFrom,
     /// Further field managers that count as people at a keyboard: what they wrote is drift to mend, not a conflict.
     #[serde(default)]
     pub people: Vec<String>,
@@ -289,6 +299,9 @@ pub struct ComponentPolicy {
     /// What to do about drift; default: the site's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drift: Option<DriftPolicy>,
+    /// From which hazard on a change waits for a maintenance window; default: the site's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<WindowFrom>,
     /// Whether objects that are already on the cluster and belong to nobody are taken into ownership. Default false.
     #[serde(default)]
     pub adopt: bool,

@@ -3,6 +3,7 @@
 //! The checks read the JSON value, not the typed one, so that they find their mistakes in a file
 //! that the schema refuses too; what has the wrong type they leave to the schema.
 
+pub(super) mod approval;
 pub(super) mod blueprint;
 pub(super) mod site;
 

@@ -7,12 +7,18 @@ use crate::{
     code::format,
     diagnostic::Diagnostics,
     suggest::{in_words, nearest},
+    zone,
 };
 
 pub(in crate::format) fn check(root: &Part<'_>, mistakes: &mut Diagnostics) {
     let Some(spec) = root.get("spec") else { return };
     for library in spec.each("blueprints") {
         git_reference(&library, mistakes);
+    }
+    if let Some(policy) = spec.get("policy") {
+        for window in policy.each("maintenance") {
+            maintenance(&window, mistakes);
+        }
     }
     for component in spec.each("components") {
         if let Some(blueprint) = component.get("blueprint") {
@@ -23,6 +29,31 @@ pub(in crate::format) fn check(root: &Part<'_>, mistakes: &mut Diagnostics) {
     let components: Vec<Part<'_>> = spec.each("components").collect();
     names(&components, mistakes);
     dependencies(&components, mistakes);
+}
+
+/// Holds a maintenance window to a time zone that exists, and to more than no time.
+fn maintenance(window: &Part<'_>, mistakes: &mut Diagnostics) {
+    if let Some((name, part)) = window.text("timezone")
+        && zone::get(name).is_none()
+    {
+        let label = match zone::nearest(name) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "no time zone has this name".to_owned(),
+        };
+        mistakes.push(
+            part.error(format::UNKNOWN_VALUE, format!("there is no time zone `{name}`"), label)
+                .help("write a name of the IANA database, for example `Europe/Zurich` or `UTC`"),
+        );
+    }
+    if let Some((from, _)) = window.text("from")
+        && let Some((to, part)) = window.text("to")
+        && from == to
+    {
+        mistakes.push(
+            part.error(format::OUT_OF_RANGE, "the window closes when it opens", "as `from`")
+                .help("for a whole day write `from: \"00:00\"` and `to: \"24:00\"`"),
+        );
+    }
 }
 
 fn policy(component: &Part<'_>, mistakes: &mut Diagnostics) {
