@@ -13,4 +13,5 @@ codes! {
     TERMINATING = 410, "an object is still being deleted";
     REPLACEMENT_REFUSED = 411, "a replacement that the server would not accept";
     CIRCLE = 412, "objects wait for each other in a circle";
+    WINDOW_CLOSED = 413, "a change waits for a maintenance window";
 }

@@ -13,12 +13,14 @@ use super::{
     hazard::{self, Danger, Deed},
     unwanted::Unwanted,
     wanted::Wanted,
+    window::Calendar,
 };
 use crate::{
     desired::Desired,
     digest::Digest,
     format::{
         blueprint::{Hazard, HazardRule},
+        maintenance::WindowFrom,
         site::{Allows, ApproveFrom},
     },
     inventory::DeletionHazard,
@@ -30,7 +32,7 @@ use crate::{
 /// Returns what has to be done to make the cluster what the site says, and what holds it.
 ///
 /// Pure: equal arguments give equal plans, and the order of maps and lists does not matter. `now` is
-/// only told, never bound by the digest. Cost: O(n log n) in the number of objects.
+/// told, and opens and closes maintenance windows; the digest binds neither. Cost: O(n log n) in the number of objects.
 pub fn plan(desired: &Desired, live: &Live, now: Timestamp) -> Plan {
     let frame = Frame { desired, live, now };
     let mut drafts = frame.drafts();
@@ -38,6 +40,7 @@ pub fn plan(desired: &Desired, live: &Live, now: Timestamp) -> Plan {
     frame.gate_empty_rendering(&mut drafts);
     frame.gate_radius(&mut drafts);
     frame.gate_approval(&mut drafts);
+    frame.gate_window(&mut drafts);
     let mut plan = Plan {
         format: FORMAT.to_owned(),
         site: desired.site.clone(),
@@ -47,6 +50,8 @@ pub fn plan(desired: &Desired, live: &Live, now: Timestamp) -> Plan {
             version: live.cluster.version.clone(),
             name: live.cluster.name.clone(),
         },
+        made: now,
+        approvals: Vec::new(),
         digest: PlanDigest(Digest::of("")),
         components: frame.components(drafts),
     };
@@ -306,6 +311,29 @@ impl<'a> Frame<'a> {
         }
     }
 
+    /// What hurts running work waits for a maintenance window, approved or not; a site without any does not wait.
+    fn gate_window(&self, all: &mut [Weighed<'a>]) {
+        let policy = &self.desired.policy;
+        let calendar = Calendar::new(&policy.maintenance);
+        if policy.maintenance.is_empty() || calendar.is_open(self.now) {
+            return;
+        }
+        let opens = calendar.next_opening(self.now);
+        let of_components: BTreeMap<&ComponentName, WindowFrom> = self
+            .desired
+            .components
+            .iter()
+            .filter_map(|component| Some((&component.name, component.policy.window?)))
+            .collect();
+        for weighed in all.iter_mut() {
+            let from = of_components.get(weighed.component).unwrap_or(&policy.window).hazard();
+            let waits = from.is_some_and(|from| weighed.danger.hazard >= from);
+            if waits && !weighed.draft.is_going_anyway() {
+                weighed.draft.gates.push(Gate::Window { opens: opens.clone() });
+            }
+        }
+    }
+
     fn owned(&self) -> u64 {
         self.live.inventory.entries.len() as u64
     }
@@ -382,6 +410,7 @@ fn change(draft: Draft<'_>, danger: Danger) -> Change {
         hazard: danger.hazard,
         because,
         gates,
+        approved: Vec::new(),
         judged: draft.judged,
         origin: draft.origin,
     }

@@ -9,6 +9,10 @@
 //! where another commit renders to the same bytes. Objects to which nothing is done, or whose record
 //! alone is renewed, are not in it either: the rendering's digest has them.
 //!
+//! Nor does it bind whether a maintenance window is open: an approval that was given on Friday binds the plan that is
+//! done on Saturday, when the window opens. The windows themselves are in the rendering's digest, with all policies.
+//! What approvals in git open is not in it either: they are made for a digest that is there before them.
+//!
 //! Values of secret fields come in through the rendering's digest; their live values do not.
 
 use serde_json::{Value, json};
@@ -37,7 +41,7 @@ pub(super) fn of(plan: &Plan, desired: Digest) -> PlanDigest {
 /// approval void, and what is recorded is the rendering, whose digest is bound.
 fn binds(change: &Change) -> bool {
     match change.action {
-        Action::None | Action::Record => !change.gates.is_empty(),
+        Action::None | Action::Record => gates(change).next().is_some(),
         _ => true,
     }
 }
@@ -48,7 +52,7 @@ fn part(change: &Change) -> Value {
         "apiVersion": change.api_version,
         "action": action(&change.action),
         "hazard": change.hazard,
-        "gates": change.gates.iter().map(gate).collect::<Vec<Value>>(),
+        "gates": gates(change).collect::<Vec<Value>>(),
     })
 }
 
@@ -72,9 +76,14 @@ fn fields(fields: &[FieldChange]) -> Vec<Value> {
     fields.iter().map(field).collect()
 }
 
-/// A gate without the words that a server or a guard chose.
-fn gate(gate: &Gate) -> Value {
-    match gate {
+fn gates(change: &Change) -> impl Iterator<Item = Value> {
+    change.gates.iter().filter_map(gate)
+}
+
+/// A gate without the words that a server or a guard chose; none where it comes and goes with the time.
+fn gate(gate: &Gate) -> Option<Value> {
+    Some(match gate {
+        Gate::Window { .. } => return None,
         Gate::Approval { hazard } => json!({ "approval": hazard }),
         Gate::Tombstone { uid, .. } => json!({ "tombstone": uid }),
         Gate::BlastRadius { wanted, allowed } => json!({ "blastRadius": [wanted, allowed] }),
@@ -87,5 +96,5 @@ fn gate(gate: &Gate) -> Value {
         Gate::ReportOnly => json!("reportOnly"),
         Gate::Terminating { .. } => json!("terminating"),
         Gate::UnprovenReplacement { .. } => json!("unprovenReplacement"),
-    }
+    })
 }

@@ -4,6 +4,7 @@
 //! Goes out: one [`Plan`] with one digest, which the command line, the agent, a pull-request
 //! comment and a page all read. Never: I/O, a clock, a client, a secret in a field that prints.
 
+mod approval;
 mod decide;
 pub mod diff;
 mod digest;
@@ -15,10 +16,14 @@ mod hazard;
 mod ownership;
 mod unwanted;
 mod wanted;
+mod window;
 
+pub use approval::{ApprovalFile, SeenApproval, Standing};
 pub use decide::plan;
 pub use drift::{DRIFT_FORMAT, Drift, DriftReport, DriftedField, DriftedObject, Mended, drift};
+pub use window::{Calendar, Opening};
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +59,12 @@ pub struct Plan {
     pub revision: Revision,
     /// Which cluster.
     pub cluster: PlannedCluster,
+    /// When it was made.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub made: Timestamp,
+    /// The approval files beside the site, in order of their names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvals: Vec<SeenApproval>,
     /// What approvals bind: everything below that does not change by itself.
     pub digest: PlanDigest,
     /// By component, in the order of the site file; removed components last.
@@ -107,6 +118,9 @@ pub struct Change {
     /// What it waits for; empty: it goes ahead.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<Gate>,
+    /// What it waited for, and an approval of the plan in git has opened.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approved: Vec<Gate>,
     /// How sure the plan is of it.
     pub judged: Judged,
     /// Where it was declared; none where it is no longer declared.
@@ -270,6 +284,11 @@ pub enum Gate {
         /// What the dry run said.
         causes: Vec<String>,
     },
+    /// It hurts running work, and the site's maintenance windows are closed.
+    Window {
+        /// When the next one opens; none where none does within two weeks.
+        opens: Option<Opening>,
+    },
 }
 
 /// Whether a person has agreed to this very plan, by its digest.
@@ -277,7 +296,7 @@ pub enum Gate {
 pub enum Consent {
     /// Nobody has.
     None,
-    /// Somebody named the plan's digest.
+    /// Somebody named the plan's digest, to have it done now.
     Given,
 }
 
@@ -318,13 +337,16 @@ impl Gate {
             Self::MissingEvidence { .. } => Some(code::MISSING_EVIDENCE),
             Self::Terminating { .. } => Some(code::TERMINATING),
             Self::UnprovenReplacement { .. } => Some(code::REPLACEMENT_REFUSED),
+            Self::Window { .. } => Some(code::WINDOW_CLOSED),
             Self::ReportOnly => None,
         }
     }
 
-    /// Returns whether the consent to the plan's digest opens this gate.
+    /// Returns whether the consent of a person who names the plan's digest now opens this gate.
+    ///
+    /// A closed window is opened too: whoever names the plan says that it may be done, and when.
     pub fn opens_by_consent(&self) -> bool {
-        matches!(self, Self::Approval { .. } | Self::BlastRadius { .. })
+        matches!(self, Self::Approval { .. } | Self::BlastRadius { .. } | Self::Window { .. })
     }
 }
 
