@@ -34,7 +34,7 @@ fn write_scaffold(root: &Path) -> Result<()> {
     for folder in ["blueprints/team-space", "schema"] {
         for path in files(&root.join(folder))? {
             let name = path.strip_prefix(root)?.display().to_string();
-            let is_format = ["site", "blueprint", "lock"]
+            let is_format = ["site", "blueprint", "lock", "approval"]
                 .iter()
                 .any(|format| name == format!("schema/{format}.schema.json"));
             if folder != "schema" || is_format {

@@ -103,6 +103,22 @@ fn is_same(old: &Change, new: &Change) -> bool {
     old.action == new.action && old.gates == new.gates && old.hazard == new.hazard
 }
 
+/// Returns what an action does, in a word.
+pub(crate) fn deed(action: &Action) -> &'static str {
+    match action {
+        Action::None => "keep",
+        Action::Record => "record",
+        Action::Create => "create",
+        Action::Update { .. } => "update",
+        Action::Adopt { .. } => "adopt",
+        Action::Replace { .. } => "replace",
+        Action::Delete { .. } => "delete",
+        Action::Release { .. } => "release",
+        Action::Forget => "forget",
+        Action::Unknown => "decide about",
+    }
+}
+
 fn verb(change: &Change) -> &'static str {
     match (&change.action, change.gates.is_empty()) {
         (Action::Unknown, _) => "undecided",

@@ -9,7 +9,7 @@ use sitewright_cluster::{
     observe::Depth,
 };
 use sitewright_model::{
-    code::{self, machine},
+    code::machine,
     diagnostic::Diagnostic,
     format::blueprint::Hazard,
     plan::{Action, Consent, Gate, Plan, PlanDigest},
@@ -18,21 +18,19 @@ use tokio::sync::mpsc;
 
 use super::{
     TextOrJson,
+    named::NamedPlan,
     site::SiteArgument,
     stages::{self, Planned},
 };
 use crate::{
     cli::{Context, Exit, Failure, Stage},
-    output::{Detail, Look, plan as plan_output, progress::Progress, report as output, words},
-    plans,
+    output::{Look, progress::Progress, report as output, words},
 };
 
 /// Events that may wait to be shown; further ones are dropped, and the report has them all.
 const EVENTS: usize = 4096;
 /// How often the block on a terminal is redrawn.
 const REDRAW: Duration = Duration::from_millis(200);
-/// Hexadecimal digits of a digest that are enough to name a plan.
-const DIGITS: usize = 12;
 
 /// Make the cluster what the site describes, as far as that is safe
 ///
@@ -41,8 +39,9 @@ const DIGITS: usize = 12;
 /// on it and nothing else. Held changes stay as they are and are told with the way out.
 ///
 /// On a terminal it asks first, unless --yes or --plan is given. Without a terminal and without either
-/// it goes ahead only if no change touches running work. --yes does not open gates; --plan opens those
-/// that wait for approval, for exactly the plan with that digest.
+/// it goes ahead only if no change touches running work, or an approval beside the site approves the plan.
+/// --yes does not open gates; --plan opens those that wait for approval or for a maintenance window, for
+/// exactly the plan with that digest. An approval in git (`sitewright approve`) opens the former only.
 ///
 /// Where nothing is to be done nothing is asked of the cluster either, not even health: `sitewright
 /// status` tells that. SIGINT or SIGTERM stops between two requests and says where it stands; the next apply goes on there.
@@ -54,9 +53,9 @@ const DIGITS: usize = 12;
 pub(crate) struct Apply {
     #[command(flatten)]
     site: SiteArgument,
-    /// Apply exactly the plan with this digest, or refuse; opens its approval gates. At least 12 digits
-    #[arg(long, value_name = "DIGEST", value_parser = digest)]
-    plan: Option<String>,
+    /// Apply exactly the plan with this digest, or refuse; opens its approval gates and maintenance windows. At least 12 digits
+    #[arg(long, value_name = "DIGEST")]
+    plan: Option<NamedPlan>,
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
@@ -74,17 +73,6 @@ Examples:
   sitewright apply sites/lab-gpu --yes                 in a script
   sitewright apply --plan sha256:1f3c9e2a01bc…         what was reviewed, and nothing else
   sitewright apply --yes -o json > report.json         schema/report.schema.json describes it";
-
-/// Reads a digest, or the beginning of one, into its hexadecimal digits.
-fn digest(text: &str) -> Result<String, String> {
-    let hex = text.strip_prefix("sha256:").unwrap_or(text).to_ascii_lowercase();
-    if !(DIGITS..=64).contains(&hex.len()) || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(format!(
-            "expected `sha256:` and {DIGITS} to 64 hexadecimal digits, as `sitewright plan` shows them"
-        ));
-    }
-    Ok(hex)
-}
 
 /// Reads a time such as `90s`, `10m` or `1h30m`.
 pub(super) fn time(text: &str) -> Result<Duration, String> {
@@ -104,7 +92,7 @@ impl Apply {
         let depth = if self.yes && self.plan.is_none() { Depth::SkipCreates } else { Depth::Full };
         let planned = stages::planned(context, &self.site, depth)?;
         let approval = self.approval(context, &planned.plan)?;
-        self.show(context, &planned.plan);
+        stages::show(context, &planned.plan, &self.site);
         let consent = planned.plan.approved_by(approval.as_ref());
         let has_work = has_work(&planned.plan, consent);
         if has_work && matches!(self.decide(context, &planned.plan)?, Decision::Declined) {
@@ -115,39 +103,10 @@ impl Apply {
         self.end(context, &report)
     }
 
-    /// Returns the digest that was approved; an error where the plan is another one now.
+    /// Returns the digest that was named; an error where the plan is another one now.
     fn approval(&self, context: &Context, plan: &Plan) -> Result<Option<PlanDigest>, Failure> {
-        let Some(hex) = &self.plan else { return Ok(None) };
-        if plan.digest.0.hex().starts_with(hex.as_str()) {
-            return Ok(Some(plan.digest));
-        }
-        let mut diagnostic = Diagnostic::error(
-            code::apply::PLAN_CHANGED,
-            format!("the plan is now {}, not sha256:{hex}", plan.digest.0),
-        )
-        .note("nothing was changed")
-        .help(format!(
-            "look at the new plan with `{}`, and approve that one",
-            self.site.invocation().command("plan", "")
-        ));
-        if let Some(old) = context.cache_dir().ok().and_then(|cache| plans::recall(&cache, hex)) {
-            for difference in plans::differences(&old, plan) {
-                diagnostic = diagnostic.note(difference);
-            }
-        }
-        plans::remember(&context.cache_dir()?, plan);
-        Err(diagnostic.into())
-    }
-
-    fn show(&self, context: &Context, plan: &Plan) {
-        if context.global.quiet {
-            return;
-        }
-        let look = context.error_look();
-        let look = if look.detail == Detail::Full { look } else { look.with_detail(Detail::Brief) };
-        context.screen.clear();
-        context.screen.write(&plan_output::text(plan, &look, &self.site.invocation()));
-        context.screen.line("");
+        let named = self.plan.as_ref().map(|named| named.of(context, plan, &self.site));
+        named.transpose()
     }
 
     fn decide(&self, context: &Context, plan: &Plan) -> Result<Decision, Failure> {
@@ -156,6 +115,9 @@ impl Apply {
         }
         if io::stdin().is_terminal() && io::stderr().is_terminal() {
             return ask(context);
+        }
+        if plan.approval().is_some() {
+            return Ok(Decision::GoAhead);
         }
         let worst = worst_hazard(plan);
         if worst == Hazard::Safe {
@@ -284,13 +246,6 @@ fn tell(context: &Context, progress: &mut Progress, event: Event, now: Duration,
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_digest_may_be_shortened_to_twelve_digits() {
-        assert_eq!(digest("sha256:1F3C9E2A01BC").unwrap(), "1f3c9e2a01bc");
-        assert!(digest("1f3c9e2a01b").is_err());
-        assert!(digest("sha256:xyzxyzxyzxyz").is_err());
-    }
 
     #[test]
     fn times_are_written_with_their_unit() {

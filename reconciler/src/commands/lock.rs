@@ -8,7 +8,7 @@ use sitewright_model::{
 };
 use sitewright_source::Location;
 
-use super::site::SiteArgument;
+use super::{file, site::SiteArgument};
 use crate::{
     cli::{Context, Exit, Failure, file_failure},
     output::{
@@ -70,7 +70,7 @@ impl Lock {
             context.print(&format!("{} would change\n", path.display()))?;
             return Ok(Exit::Changes);
         }
-        replace(&path, &new)?;
+        file::replace(&path, &new)?;
         context.print(&format!("Wrote {}: {}\n", path.display(), pins(&lock)))?;
         Ok(Exit::Success)
     }
@@ -82,16 +82,6 @@ fn read(path: &Path) -> Result<Option<String>, Diagnostic> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(file_failure(path, &error)),
     }
-}
-
-/// Writes beside the file and renames: a reader meets the old lock or the new one.
-fn replace(path: &Path, text: &str) -> Result<(), Diagnostic> {
-    let fresh = path.with_extension(format!("lock.{}", std::process::id()));
-    let written = fs::write(&fresh, text).and_then(|()| fs::rename(&fresh, path));
-    written.map_err(|error| {
-        let _ = fs::remove_file(&fresh);
-        file_failure(path, &error)
-    })
 }
 
 fn pins(lock: &LockFile) -> String {

@@ -5,14 +5,17 @@
 
 mod agent;
 mod apply;
+mod approve;
 mod completions;
 mod doctor;
 mod drift;
 mod explain;
+mod file;
 mod init;
 mod install;
 mod lock;
 mod man;
+mod named;
 mod plan;
 mod render;
 mod site;
@@ -33,6 +36,7 @@ pub(crate) enum Command {
     Render(render::Render),
     Plan(plan::Plan),
     Apply(apply::Apply),
+    Approve(approve::Approve),
     Agent(agent::Agent),
     Install(install::Install),
     Status(status::Status),
@@ -53,6 +57,7 @@ impl Command {
             Self::Render(command) => command.run(context),
             Self::Plan(command) => command.run(context),
             Self::Apply(command) => command.run(context),
+            Self::Approve(command) => command.run(context),
             Self::Agent(command) => command.run(context),
             Self::Install(command) => command.run(context),
             Self::Status(command) => command.run(context),

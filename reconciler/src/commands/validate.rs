@@ -8,7 +8,7 @@ use crate::{
     pipeline,
 };
 
-/// Check a site without a cluster: formats, values, references, locks, templates
+/// Check a site without a cluster: formats, values, references, locks, templates, approvals
 ///
 /// Reads the site, its blueprints and sources, and renders everything; shows every mistake at once,
 /// each with its file, line and column, and a way out.
@@ -56,8 +56,15 @@ impl Validate {
         let settings = context.settings()?;
         context.doing("reading the site");
         let loaded = pipeline::load(&location, &settings)?;
+        let mut mistakes = loaded.approvals().mistakes.clone();
         context.doing("rendering");
-        let rendered = pipeline::render(loaded, &settings)?;
-        Ok((rendered.desired, rendered.warnings))
+        let rendered = pipeline::render(loaded, &settings);
+        if !mistakes.has_errors() {
+            let rendered = rendered?;
+            return Ok((rendered.desired, rendered.warnings));
+        }
+        // Elsewhere a broken approval is ignored with a warning; here is the place to mend it.
+        mistakes.extend(rendered.err().unwrap_or_default());
+        Err(mistakes.in_order().into())
     }
 }

@@ -51,7 +51,10 @@ fn assert_described(file: &str, printed: &str) {
 
 #[test]
 fn plans() {
-    for plan in [sample::everything(), sample::quiet(), sample::first()] {
+    let approvals = [sample::approved(), sample::not_approved()];
+    for plan in
+        [sample::everything(), sample::quiet(), sample::first()].into_iter().chain(approvals)
+    {
         assert_described("plan.schema.json", &super::plan::json(&plan));
     }
 }

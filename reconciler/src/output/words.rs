@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 pub use sitewright_model::terminal::clean;
+use sitewright_model::zone;
 
 /// Returns `count` with thousands set apart, for example `12,345`.
 pub fn number(count: usize) -> String {
@@ -108,6 +110,29 @@ pub fn time(text: &str) -> String {
     }
 }
 
+/// Returns a time by the clock of a time zone, for example `Sat 2026-11-28 06:00 Europe/Zurich`; by UTC where the zone
+/// is not known.
+pub fn time_in(time: Timestamp, timezone: &str) -> String {
+    match zone::get(timezone) {
+        Some(zone) => {
+            let shown = zone.to_datetime(time).strftime("%a %Y-%m-%d %H:%M").to_string();
+            format!("{shown} {timezone}")
+        }
+        None => time.strftime("%a %Y-%m-%d %H:%M UTC").to_string(),
+    }
+}
+
+/// Returns how long it is from `now` to a later time: `in 5 min`, `in 3 h 05 min`, `in 2 days 17 h`.
+pub fn until(now: Timestamp, later: Timestamp) -> String {
+    let minutes = later.duration_since(now).max(SignedDuration::ZERO).as_mins();
+    match minutes {
+        0 => "in less than a minute".to_owned(),
+        1..60 => format!("in {minutes} min"),
+        60..2880 => format!("in {} h {:02} min", minutes / 60, minutes % 60),
+        _ => format!("in {} days {} h", minutes / 1440, minutes % 1440 / 60),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,6 +160,22 @@ mod tests {
     fn long_text_is_cut_with_a_mark_and_wrapped_at_words() {
         assert_eq!(cut("abcdef", 4, "…"), "abc…");
         assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+    }
+
+    #[test]
+    fn a_time_is_told_by_the_clock_of_its_zone_and_from_now() {
+        let time = |text: &str| text.parse::<Timestamp>().unwrap();
+        let opens = time("2026-11-28T05:00:00Z");
+        assert_eq!(time_in(opens, "Europe/Zurich"), "Sat 2026-11-28 06:00 Europe/Zurich");
+        assert_eq!(time_in(opens, "Mars/Olympus"), "Sat 2026-11-28 05:00 UTC");
+        for (now, told) in [
+            ("2026-11-25T12:00:00Z", "in 2 days 17 h"),
+            ("2026-11-28T01:55:00Z", "in 3 h 05 min"),
+            ("2026-11-28T04:55:00Z", "in 5 min"),
+            ("2026-11-28T04:59:30Z", "in less than a minute"),
+        ] {
+            assert_eq!(until(time(now), opens), told);
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! What was rendered before is stored on disk by what it was rendered from (`store`): a site that did not
 //! change is neither parsed nor rendered, and a commit renders the components that it touches.
 
+mod approvals;
 mod fetch;
 mod library;
 mod lock;
@@ -28,6 +29,7 @@ use sitewright_model::{
 use sitewright_source::{Cache, Snapshot, cache, snapshot::Origin};
 pub use sitewright_source::{Location, Settings};
 
+pub use self::approvals::Approvals;
 use self::{
     fetch::Fetcher,
     parsed::{Parsed, ParsedComponent},
@@ -42,6 +44,7 @@ pub struct Loaded {
     texts: Texts,
     key: Digest,
     state: State,
+    approvals: Approvals,
 }
 
 /// How far it got.
@@ -66,6 +69,11 @@ impl Loaded {
         self.snapshot.origin()
     }
 
+    /// Returns the approvals beside the site, at the same state of the repository.
+    pub fn approvals(&self) -> &Approvals {
+        &self.approvals
+    }
+
     /// Returns the revision: the commit, and the digest of everything that was read.
     pub fn revision(&self) -> Revision {
         let inputs = match &self.state {
@@ -82,7 +90,8 @@ impl Loaded {
 /// # Errors
 /// All mistakes of the site at once, each with its place.
 pub fn load(location: &Location, settings: &Settings) -> Result<Loaded, Diagnostics> {
-    let snapshot = Snapshot::open(location, settings)?;
+    let mut snapshot = Snapshot::open(location, settings)?;
+    let approvals = Approvals::read(&mut snapshot);
     let texts = Texts::read(&snapshot)?;
     let cache = cache_of(settings);
     let store = Store::new(&cache, settings);
@@ -91,7 +100,7 @@ pub fn load(location: &Location, settings: &Settings) -> Result<Loaded, Diagnost
         Some(site) => State::Stored(Box::new(site)),
         None => State::Parsed(Box::new(parse(&snapshot, &texts, settings)?)),
     };
-    Ok(Loaded { snapshot, texts, key, state })
+    Ok(Loaded { snapshot, texts, key, state, approvals })
 }
 
 /// Returns what `site.lock` of the site at `location` should say now; its text is
@@ -110,7 +119,7 @@ pub fn lock(location: &Location, settings: &Settings) -> Result<Lock, Diagnostic
 /// All mistakes of all components at once, each with its place.
 pub fn render(loaded: Loaded, settings: &Settings) -> Result<Rendered, Diagnostics> {
     let revision = loaded.revision();
-    let Loaded { snapshot, texts, key, state } = loaded;
+    let Loaded { snapshot, texts, key, state, approvals } = loaded;
     let cache = cache_of(settings);
     let store = Store::new(&cache, settings);
     let mut rendered = match state {
@@ -125,6 +134,7 @@ pub fn render(loaded: Loaded, settings: &Settings) -> Result<Rendered, Diagnosti
         },
     }?;
     rendered.warnings.0.extend(cache.take_warning());
+    rendered.warnings.0.extend(approvals.warnings());
     Ok(rendered)
 }
 

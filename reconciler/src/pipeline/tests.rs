@@ -445,6 +445,74 @@ fn whatever_a_site_uses_is_noticed() {
     assert!(!is_stored(&lab), "a blueprint in an earlier library");
 }
 
+/// An approval file for no plan in particular.
+fn approval(digits: &str) -> String {
+    format!(
+        "apiVersion: sitewright.dev/v1alpha1\nkind: Approval\nmetadata: {{ name: x }}\nspec:\n  plan: sha256:{}\n  cluster: c\n  reason: r\n",
+        digits.repeat(64 / digits.len())
+    )
+}
+
+fn approvals_at(lab: &Lab, location: &Location) -> Vec<(String, bool)> {
+    let loaded = load(location, &lab.settings()).unwrap();
+    let files = &loaded.approvals().files;
+    files.iter().map(|file| (file.file.clone(), file.is_committed)).collect()
+}
+
+#[test]
+fn approvals_are_read_beside_a_stored_site_and_change_nothing_of_it() {
+    let lab = Lab::new();
+    lab.commit();
+    let before = lab.run().unwrap().desired;
+    assert!(is_stored(&lab));
+    lab.write("sites/lab/approvals/a.yaml", &approval("ab"));
+    assert!(is_stored(&lab), "an approval makes nothing stale");
+    let after = lab.run().unwrap().desired;
+    assert_eq!(after.digest, before.digest);
+    assert_eq!(after.revision, before.revision, "and the site is not dirty by it");
+    let file = || "sites/lab/approvals/a.yaml".to_owned();
+    assert_eq!(approvals_at(&lab, &lab.location()), [(file(), false)]);
+    let commit = lab.commit();
+    assert_eq!(approvals_at(&lab, &lab.location()), [(file(), true)]);
+    let location = format!("{}//sites/lab@{commit}", lab.root().display());
+    let location = Location::parse(&location).unwrap();
+    assert_eq!(approvals_at(&lab, &location), [(file(), true)]);
+    lab.write("sites/lab/approvals/a.yaml", &approval("cd"));
+    lab.write("sites/lab/approvals/b.yaml", &approval("ef"));
+    assert_eq!(approvals_at(&lab, &location), [(file(), true)], "a commit is what it is");
+    lab.replace("sites/lab/site.yaml", "vision]", "vision, speech]");
+    let dirty = lab.run().unwrap().desired.revision.dirty;
+    assert!(dirty, "an approval hides no change of the site");
+}
+
+#[test]
+fn a_broken_approval_opens_nothing_and_holds_nothing_up() {
+    let lab = Lab::new();
+    lab.write("sites/lab/approvals/good.yaml", &approval("ab"));
+    lab.write("sites/lab/approvals/bad.yaml", &approval("ab").replace("reason", "raison"));
+    lab.write("sites/lab/approvals/README.md", "not an approval");
+    let names: Vec<String> =
+        approvals_at(&lab, &lab.location()).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["sites/lab/approvals/good.yaml"]);
+    let warnings = lab.run().unwrap().warnings;
+    assert!(!warnings.has_errors());
+    let told: String = warnings.0.iter().map(show).collect();
+    assert!(told.contains("sites/lab/approvals/bad.yaml:7:3"), "{told}");
+}
+
+#[test]
+fn more_approvals_than_are_read_are_told() {
+    let lab = Lab::new();
+    for number in 0..300 {
+        lab.write(&format!("sites/lab/approvals/{number:03}.yaml"), &approval("ab"));
+    }
+    assert_eq!(approvals_at(&lab, &lab.location()).len(), 256);
+    insta::assert_snapshot!(lab.run().unwrap().warnings.0.iter().map(show).collect::<String>(), @r"
+    SW0214: sites/lab/approvals holds 300 approvals; the first 256 are read
+      help: remove those of plans that are done
+    ");
+}
+
 #[test]
 fn a_cache_that_lost_a_part_costs_time_only() {
     let lab = Lab::new();

@@ -96,7 +96,8 @@ fn completions_know_every_command() {
         let output = desk.run(&["completions", shell]);
         assert_eq!(output.status.code(), Some(0), "{shell}");
         let script = String::from_utf8(output.stdout).unwrap();
-        let commands = ["init", "validate", "render", "lock", "plan", "apply", "status", "drift"];
+        let commands =
+            ["init", "validate", "render", "lock", "plan", "apply", "approve", "status", "drift"];
         for command in commands.iter().chain(&["doctor", "explain", "completions", "man"]) {
             assert!(script.contains(command), "{shell} does not know {command}");
         }

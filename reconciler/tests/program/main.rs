@@ -6,6 +6,7 @@
     reason = "a test may panic, also in its helpers"
 )]
 
+mod approve;
 mod connection;
 mod desk;
 mod doctor;

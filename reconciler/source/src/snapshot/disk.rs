@@ -85,7 +85,12 @@ impl WorkingTree {
         self.dirty.load(Ordering::Relaxed)
     }
 
-    fn note_dirty(&self, is_dirty: bool) {
+    /// Returns whether it is dirty so far, and forgets it.
+    pub(super) fn take_dirty(&self) -> bool {
+        self.dirty.swap(false, Ordering::Relaxed)
+    }
+
+    pub(super) fn note_dirty(&self, is_dirty: bool) {
         self.dirty.fetch_or(is_dirty, Ordering::Relaxed);
     }
 

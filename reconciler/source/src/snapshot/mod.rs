@@ -52,6 +52,15 @@ pub struct Origin {
     pub commit: Option<String>,
 }
 
+/// Whether the commit holds what was read as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Committed {
+    /// It does.
+    Yes,
+    /// It does not, or there is no commit.
+    No,
+}
+
 impl Snapshot {
     /// Opens the state that `location` names: fetches what is not on this machine yet.
     pub fn open(location: &Location, settings: &Settings) -> Result<Self, Diagnostics> {
@@ -101,6 +110,25 @@ impl Snapshot {
             Source::Tree(_) => false,
             Source::Disk(disk) => disk.is_dirty(),
         }
+    }
+
+    /// Reads something beside what the snapshot was opened for; whether that differs from the commit is told with it,
+    /// and does not count for [`is_dirty`](Self::is_dirty).
+    pub fn aside<T>(&mut self, read: impl FnOnce(&Self) -> T) -> (T, Committed) {
+        let before = match &self.source {
+            Source::Tree(_) => false,
+            Source::Disk(disk) => disk.take_dirty(),
+        };
+        let found = read(self);
+        let committed = match &self.source {
+            Source::Tree(_) => Committed::Yes,
+            Source::Disk(disk) => {
+                let differs = disk.take_dirty();
+                disk.note_dirty(before);
+                if differs || disk.commit().is_none() { Committed::No } else { Committed::Yes }
+            }
+        };
+        (found, committed)
     }
 
     /// Returns the id of the tree at `path`: equal ids, equal folders. None for a working tree.

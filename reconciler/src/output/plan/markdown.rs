@@ -60,7 +60,11 @@ fn head(plan: &Plan, tally: &Tally) -> String {
     page.push_str(&format!("| Revision | {} |\n", code(&plan.revision.short())));
     let cluster = format!("{} ({})", code(&plan.cluster.name), code(&plan.cluster.version));
     page.push_str(&format!("| Cluster | {cluster} |\n"));
-    page.push_str(&format!("| Plan | `{}` |\n\n", plan.digest.0));
+    page.push_str(&format!("| Plan | `{}` |\n", plan.digest.0));
+    if let Some(file) = view::approved_by(plan) {
+        page.push_str(&format!("| Approved | by {} |\n", code(&file)));
+    }
+    page.push('\n');
     page
 }
 
@@ -128,9 +132,13 @@ fn way(way: &Way, rows: usize) -> String {
 
 fn hazards(plan: &Plan) -> String {
     let mut rows = Vec::new();
+    let approved_by = view::approved_by(plan);
     for (component, change) in plan.changes() {
         if change.hazard > Hazard::Safe && !view::is_held(change) {
-            let why: Vec<String> = change.because.iter().map(|text| prose(text)).collect();
+            let mut why: Vec<String> = change.because.iter().map(|text| prose(text)).collect();
+            if let Some(file) = approved_by.as_ref().filter(|_| !change.approved.is_empty()) {
+                why.push(format!("approved by {}", code(file)));
+            }
             rows.push(format!(
                 "| {} | {} | {} | `{}` | {} |\n",
                 view::hazard_name(change.hazard),
@@ -234,6 +242,9 @@ fn change_lines(change: &Change) -> String {
     }
     if change.hazard > Hazard::Safe {
         line.push_str(&format!(" ({})", view::hazard_name(change.hazard)));
+    }
+    if !change.approved.is_empty() {
+        line.push_str(&format!(" (approved: {})", waits::approved(change)));
     }
     if let Some(doubt) = view::doubt(change) {
         line.push_str(&format!(" {doubt}"));

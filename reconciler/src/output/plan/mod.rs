@@ -13,9 +13,10 @@ pub(crate) use markdown::code;
 pub use markdown::markdown;
 pub use text::text;
 pub use view::Tally;
+pub(crate) use view::hazard_name;
 pub(crate) use waits::gates_phrase;
 
-use sitewright_model::plan::Plan;
+use sitewright_model::plan::{Plan, PlanDigest};
 
 /// Returns `plan` as versioned JSON; `schema/plan.json` describes it.
 pub fn json(plan: &Plan) -> String {
@@ -45,5 +46,15 @@ impl Invocation {
             }
         }
         command
+    }
+
+    /// Returns the command line that approves the plan with this digest by a file; none where the site is not on
+    /// disk, but in a repository.
+    pub(crate) fn approve(&self, plan: &PlanDigest) -> Option<String> {
+        if self.site.contains("//") {
+            return None;
+        }
+        let site = if self.site == "." { String::new() } else { format!(" {}", self.site) };
+        Some(format!("sitewright approve {}{site} --reason \"...\"", plan.0))
     }
 }

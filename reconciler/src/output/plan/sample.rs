@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 use sitewright_model::{
     digest::Digest,
-    format::blueprint::Hazard,
+    format::{approval::ApprovalSpec, blueprint::Hazard},
     object::{GroupKind, ObjectId, Shown, Uid},
     plan::{
-        Action, Attribution, Change, ChangeCause, ComponentPlan, FORMAT, FieldChange, Gate, Judged,
-        Plan, PlanDigest, PlannedCluster,
+        Action, ApprovalFile, Attribution, Change, ChangeCause, ComponentPlan, FORMAT, FieldChange,
+        Gate, Judged, Opening, Plan, PlanDigest, PlannedCluster,
     },
     revision::Revision,
 };
@@ -30,6 +30,7 @@ pub(crate) fn change(kind: &str, name: &str, action: Action) -> Change {
         hazard: Hazard::Safe,
         because: Vec::new(),
         gates: Vec::new(),
+        approved: Vec::new(),
         judged: Judged::Server,
         origin: Some("templates/x.yaml.j2".into()),
     }
@@ -228,6 +229,11 @@ fn gpus() -> ComponentPlan {
     component("gpus", Some("gpu-nvidia"), changes)
 }
 
+fn window() -> Gate {
+    let at = "2026-11-28T05:00:00Z".parse().unwrap();
+    Gate::Window { opens: Some(Opening { at, timezone: "Europe/Zurich".into() }) }
+}
+
 fn troubles() -> ComponentPlan {
     let gated = |name: &str, action: Action, gate: Gate| Change {
         gates: vec![gate],
@@ -270,6 +276,15 @@ fn troubles() -> ComponentPlan {
                 Action::Delete { uid: uid("4") },
                 Gate::EmptyRendering { owned: 7 },
             ),
+            Change {
+                hazard: Hazard::RestartsPods,
+                because: vec!["its pods restart: the pod template changes".into()],
+                ..gated(
+                    "lab/later",
+                    Action::Update { fields: vec![field("data.mode", json!("b"), json!("a"))] },
+                    window(),
+                )
+            },
             Change {
                 cause: ChangeCause::Drift,
                 ..gated(
@@ -317,6 +332,8 @@ fn plan(components: Vec<ComponentPlan>) -> Plan {
             version: "v1.37.2".into(),
             name: "lab-admin".into(),
         },
+        made: "2026-11-25T12:00:00Z".parse().unwrap(),
+        approvals: Vec::new(),
         digest: PlanDigest(Digest::of("plan")),
         components,
     }
@@ -332,6 +349,64 @@ pub(crate) fn everything() -> Plan {
         component("quiet", Some("extras"), vec![none("ConfigMap", "lab/quiet")]),
         removed(),
     ])
+}
+
+fn approval(name: &str, plan: &Plan) -> ApprovalFile {
+    ApprovalFile {
+        file: format!("sites/lab-gpu/approvals/{name}.yaml"),
+        is_committed: true,
+        spec: ApprovalSpec {
+            plan: plan.digest.0,
+            cluster: plan.cluster.uid.clone(),
+            reason: "announced".into(),
+            until: None,
+            opens: Vec::new(),
+        },
+    }
+}
+
+/// A plan that waits for an approval, of which one part waits for a window too.
+fn hazardous() -> Plan {
+    let mut queues = queues();
+    queues.changes.retain(|change| !change.because.is_empty());
+    for change in &mut queues.changes {
+        change.gates = vec![Gate::Approval { hazard: change.hazard }];
+    }
+    let mut restarting = queues.changes[0].clone();
+    restarting.id.name = "later".into();
+    restarting.gates.push(window());
+    queues.changes.push(restarting);
+    queues.changes.push(Change {
+        gates: vec![Gate::BlastRadius { wanted: 25, allowed: 10 }],
+        ..change("ConfigMap", "old/config-0", Action::Delete { uid: uid("5") })
+    });
+    plan(vec![queues])
+}
+
+/// A plan that a file approves.
+pub(crate) fn approved() -> Plan {
+    let plan = hazardous();
+    let file = ApprovalFile { is_committed: false, ..approval("1f3c9e2a01bc", &plan) };
+    plan.with_approvals(&[file])
+}
+
+/// A plan that no file approves, though there are some.
+pub(crate) fn not_approved() -> Plan {
+    let plan = hazardous();
+    let with = |name: &str, with: &dyn Fn(&mut ApprovalSpec)| {
+        let mut file = approval(name, &plan);
+        with(&mut file.spec);
+        file
+    };
+    let mut files = vec![
+        with("expired", &|spec| spec.until = Some("2026-11-24".parse().unwrap())),
+        with("elsewhere", &|spec| spec.cluster = uid("another")),
+    ];
+    files
+        .extend((0..5).map(|n| {
+            with(&format!("old-{n}"), &|spec| spec.plan = Digest::of(format!("old {n}")))
+        }));
+    plan.with_approvals(&files)
 }
 
 /// Nothing to do.

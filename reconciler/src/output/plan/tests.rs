@@ -45,6 +45,28 @@ fn colours_of_a_first_plan() {
 }
 
 #[test]
+fn an_approval_is_told_where_it_opens_something() {
+    insta::assert_snapshot!("approved", plain(&sample::approved(), &Look::plain()));
+    insta::assert_snapshot!("approved_markdown", markdown(&sample::approved(), &invocation()));
+}
+
+#[test]
+fn approvals_that_open_nothing_are_told_where_one_is_waited_for() {
+    insta::assert_snapshot!("not_approved", plain(&sample::not_approved(), &Look::plain()));
+    let quiet = sample::quiet().with_approvals(&[]);
+    assert!(!plain(&quiet, &Look::plain()).contains("approv"));
+}
+
+#[test]
+fn a_site_in_a_repository_is_not_approved_by_a_file_on_disk() {
+    let digest = sample::first().digest;
+    let command = |site: &str| Invocation::new(site).approve(&digest);
+    assert_eq!(command("https://git.example.edu/lab.git//sites/lab@main"), None);
+    assert!(command(".").unwrap().contains(&format!("{} --reason", digest.0)));
+    assert!(command("sites/lab").unwrap().contains(" sites/lab --reason"));
+}
+
+#[test]
 fn nothing_to_do_is_short() {
     insta::assert_snapshot!(plain(&sample::quiet(), &Look::plain()));
 }

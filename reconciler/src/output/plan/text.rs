@@ -69,7 +69,7 @@ impl Page<'_> {
             from.push_str(&format!(" of {}", words::clean(&revision.repository)));
         }
         let cluster = &plan.cluster;
-        let rows = [
+        let mut rows = vec![
             ("Site", paint(look::STRONG, &plan.site)),
             ("Revision", from),
             (
@@ -78,6 +78,7 @@ impl Page<'_> {
             ),
             ("Plan", plan.digest.0.to_string()),
         ];
+        rows.extend(view::approved_by(plan).map(|file| ("Approved", format!("by {file}"))));
         for (name, value) in rows {
             self.line(format!("{}{value}", paint(look::DIM, format!("{name:<10}"))));
         }
@@ -159,6 +160,7 @@ impl Page<'_> {
         if hazardous.is_empty() {
             return;
         }
+        let approved_by = view::approved_by(plan);
         self.gap();
         self.line(paint(look::WARN, "Hazards that go ahead"));
         self.gap();
@@ -168,6 +170,9 @@ impl Page<'_> {
             self.line(format!("    {object}{of}"));
             for reason in &change.because {
                 self.prose(FIELD_INDENT, &words::clean(reason));
+            }
+            if let Some(file) = approved_by.as_ref().filter(|_| !change.approved.is_empty()) {
+                self.prose(FIELD_INDENT, &format!("approved by {file}"));
             }
         }
     }
@@ -228,6 +233,9 @@ impl Page<'_> {
         let mut line = format!("  {}", self.object(change));
         if view::is_held(change) {
             line.push_str(&paint(look::HELD, format!("  held: {}", waits::short(change))));
+        }
+        if !change.approved.is_empty() {
+            line.push_str(&paint(look::GOOD, format!("  approved: {}", waits::approved(change))));
         }
         self.line(line);
         if self.look.detail == Detail::Brief {

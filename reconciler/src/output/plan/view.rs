@@ -6,7 +6,7 @@ use anstyle::Style;
 use sitewright_model::{
     format::blueprint::Hazard,
     object::GroupKind,
-    plan::{Action, Change, ComponentPlan, Judged, Plan},
+    plan::{Action, Change, ComponentPlan, Gate, Judged, Plan, SeenApproval, Standing},
 };
 
 use crate::output::{
@@ -161,7 +161,7 @@ pub(super) fn legend(plan: &Plan) -> String {
 }
 
 /// Returns the name of a hazard as the formats write it.
-pub(super) fn hazard_name(hazard: Hazard) -> &'static str {
+pub(crate) fn hazard_name(hazard: Hazard) -> &'static str {
     hazard.name()
 }
 
@@ -216,6 +216,54 @@ pub(super) fn footnotes(plan: &Plan) -> Vec<String> {
             "{NOT_JUDGED} The server can judge it only when it is applied: {}.",
             reasons.join("; ")
         ));
+    }
+    notes.extend(other_approvals(plan));
+    notes
+}
+
+/// Returns the file that approves the plan, as people are told of it.
+pub(super) fn approved_by(plan: &Plan) -> Option<String> {
+    let SeenApproval { file, committed, .. } = plan.approval()?;
+    let doubt = if *committed { "" } else { " (not committed)" };
+    Some(format!("{}{doubt}", words::clean(file)))
+}
+
+/// Returns what is to be said of approvals that do not approve this plan, where something waits for one.
+fn other_approvals(plan: &Plan) -> Vec<String> {
+    /// Files of other plans that are named: old ones stay in git.
+    const NAMED: usize = 3;
+    let waits = |change: &Change| change.gates.iter().any(Gate::opens_by_approval);
+    if !plan.changes().any(|(_, change)| waits(change)) {
+        return Vec::new();
+    }
+    let mut notes = Vec::new();
+    let mut others = Vec::new();
+    for SeenApproval { file, standing, .. } in &plan.approvals {
+        let file = words::clean(file);
+        match standing {
+            Standing::Approves => {}
+            Standing::Expired { until } => notes.push(format!(
+                "{file} approved this plan until {}; it opens nothing now.",
+                words::clean(until)
+            )),
+            Standing::OtherCluster => {
+                notes.push(format!(
+                    "{file} approves this plan on another cluster, not on this one."
+                ));
+            }
+            Standing::OtherPlan { .. } => others.push(file),
+        }
+    }
+    if !others.is_empty() {
+        let mut named: Vec<String> = others.iter().take(NAMED).cloned().collect();
+        if others.len() > NAMED {
+            named.push(format!("{} more", words::number(others.len() - NAMED)));
+        }
+        let what = match others.len() {
+            1 => "An approval for another plan is there, and opens nothing here",
+            _ => "Approvals for other plans are there, and open nothing here",
+        };
+        notes.push(format!("{what}: {}.", words::list(&named)));
     }
     notes
 }

@@ -7,7 +7,7 @@ use sitewright_model::{
     health::finalizers::served,
     name::ComponentName,
     object::ObjectId,
-    plan::{Action, Change, Gate, Plan},
+    plan::{Action, Change, Gate, Opening, Plan},
 };
 
 use super::Invocation;
@@ -65,6 +65,7 @@ enum Kind {
     EmptyRendering,
     BlastRadius,
     Approval,
+    Window,
     OtherSite,
     Conflict,
     Adoption,
@@ -78,6 +79,7 @@ enum Kind {
 fn kind(gate: &Gate) -> Kind {
     match gate {
         Gate::Approval { .. } => Kind::Approval,
+        Gate::Window { .. } => Kind::Window,
         Gate::Tombstone { .. } => Kind::Tombstone,
         Gate::EmptyRendering { .. } => Kind::EmptyRendering,
         Gate::BlastRadius { .. } => Kind::BlastRadius,
@@ -111,6 +113,13 @@ pub(super) fn waits<'a>(plan: &'a Plan, invocation: &Invocation) -> Vec<Wait<'a>
 /// stand in the section on what is held.
 pub(super) fn short(change: &Change) -> String {
     let words: Vec<String> = distinct(&change.gates).into_iter().map(|(words, _)| words).collect();
+    words.join(", ")
+}
+
+/// Returns in a few words what an approval has opened, for example `approval, blast radius`.
+pub(super) fn approved(change: &Change) -> String {
+    let words: Vec<String> =
+        distinct(&change.approved).into_iter().map(|(words, _)| words).collect();
     words.join(", ")
 }
 
@@ -168,7 +177,7 @@ fn wait<'a>(
             reasons: reasons(held),
         })
         .collect();
-    let rule = rule(kind, held);
+    let rule = rule(kind, held, plan);
     let ways = ways(kind, held, plan, site_file, invocation);
     let code = held.iter().find_map(|held| held.gate.code());
     Wait { title: title(kind), code, rule, items, ways }
@@ -180,6 +189,7 @@ fn title(kind: Kind) -> &'static str {
         Kind::EmptyRendering => "Empty rendering",
         Kind::BlastRadius => "Blast radius",
         Kind::Approval => "Approval",
+        Kind::Window => "Maintenance window",
         Kind::OtherSite => "Other site",
         Kind::Conflict => "Conflict",
         Kind::Adoption => "Adoption",
@@ -191,7 +201,7 @@ fn title(kind: Kind) -> &'static str {
     }
 }
 
-fn rule(kind: Kind, held: &[Held<'_>]) -> String {
+fn rule(kind: Kind, held: &[Held<'_>], plan: &Plan) -> String {
     let text = match kind {
         Kind::Tombstone => {
             "What holds data is deleted only when the site file names it, with its UID."
@@ -199,6 +209,7 @@ fn rule(kind: Kind, held: &[Held<'_>]) -> String {
         Kind::EmptyRendering => "The site renders to no objects at all, and it owns some.",
         Kind::BlastRadius => return blast_radius(held),
         Kind::Approval => "These changes hit running work; a person approves exactly this plan.",
+        Kind::Window => return window(held, plan),
         Kind::OtherSite => "An object belongs to one site only.",
         Kind::Conflict => "Another field manager owns fields that the site sets.",
         Kind::Adoption => "It is already on the cluster and belongs to no site.",
@@ -228,12 +239,28 @@ fn blast_radius(held: &[Held<'_>]) -> String {
     }
 }
 
+fn window(held: &[Held<'_>], plan: &Plan) -> String {
+    let opening = held.iter().find_map(|held| match held.gate {
+        Gate::Window { opens } => opens.as_ref(),
+        _ => None,
+    });
+    let closed = "These changes hit running work, and no maintenance window is open.";
+    match opening {
+        Some(Opening { at, timezone }) => format!(
+            "{closed} The next one opens {}, {}.",
+            words::time_in(*at, timezone),
+            words::until(plan.made, *at)
+        ),
+        None => format!("{closed} None of them opens within two weeks."),
+    }
+}
+
 fn reasons(held: &Held<'_>) -> Vec<String> {
     match held.gate {
-        Gate::Approval { hazard } if held.change.because.is_empty() => {
-            vec![format!("it {}", hazard_verb(*hazard))]
+        Gate::Approval { .. } | Gate::Window { .. } if held.change.because.is_empty() => {
+            vec![format!("it {}", hazard_verb(held.change.hazard))]
         }
-        Gate::Approval { .. } => {
+        Gate::Approval { .. } | Gate::Window { .. } => {
             held.change.because.iter().map(|because| words::clean(because)).collect()
         }
         Gate::Tombstone { because, .. } | Gate::MissingEvidence { because } => {
@@ -289,14 +316,15 @@ fn ways(
             ),
             yaml: tombstones(held),
         }],
-        Kind::Approval => vec![approve(plan, invocation)],
-        Kind::BlastRadius => vec![
-            Way::Advice(format!(
+        Kind::Approval => approve(plan, invocation),
+        Kind::Window => past_the_window(plan, invocation),
+        Kind::BlastRadius => {
+            let advice = Way::Advice(format!(
                 "If they are not all meant to go, undo what removed them. If this is usual for the \
                  site, raise `spec.policy.limits` in {site_file}."
-            )),
-            approve(plan, invocation),
-        ],
+            ));
+            [advice].into_iter().chain(approve(plan, invocation)).collect()
+        }
         Kind::EmptyRendering => vec![Way::Advice(format!(
             "If everything is meant to go, set `spec.policy.limits.deletes: 100%` in {site_file}; \
              else undo what emptied it."
@@ -329,11 +357,27 @@ fn ways(
     }
 }
 
-fn approve(plan: &Plan, invocation: &Invocation) -> Way {
-    Way::Run {
-        does: "To approve and apply exactly this plan".to_owned(),
-        command: invocation.command("apply", &format!("--plan {}", plan.digest.0)),
-    }
+fn approve(plan: &Plan, invocation: &Invocation) -> Vec<Way> {
+    let mut changes = plan.changes();
+    let waits =
+        changes.any(|(_, change)| change.gates.iter().any(|gate| kind(gate) == Kind::Window));
+    let past = if waits { ", and not wait for the maintenance window" } else { "" };
+    let now = named(plan, invocation, format!("To approve and apply exactly this plan now{past}"));
+    let in_git = invocation.approve(&plan.digest).map(|command| Way::Run {
+        does: "To approve it by a file in git, for whoever applies it then".to_owned(),
+        command,
+    });
+    [now].into_iter().chain(in_git).collect()
+}
+
+fn past_the_window(plan: &Plan, invocation: &Invocation) -> Vec<Way> {
+    let waits = "An apply does them once a window is open.".to_owned();
+    let does = "To approve and apply exactly this plan now, and not wait for it".to_owned();
+    vec![Way::Advice(waits), named(plan, invocation, does)]
+}
+
+fn named(plan: &Plan, invocation: &Invocation, does: String) -> Way {
+    Way::Run { does, command: invocation.command("apply", &format!("--plan {}", plan.digest.0)) }
 }
 
 fn tombstones(held: &[Held<'_>]) -> String {
