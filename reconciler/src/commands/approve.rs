@@ -24,12 +24,12 @@ const FOLDER: &str = "approvals";
 /// Changes that the file lists for those who review it.
 const LISTED: usize = 50;
 
-/// Approve one plan by a file to commit: opens its approval and blast-radius gates for whoever applies it
+/// Approve one plan by a file to commit, for whoever applies it
 ///
 /// Plans again, refuses where that is another plan by now, shows the plan, and writes
 /// `approvals/DIGITS.yaml` beside the site file. Committed, it lets exactly this plan go ahead on exactly
-/// this cluster, until it ends or the plan is another one. It opens no maintenance window (the window says
-/// when), and no tombstone, conflict or refusal.
+/// this cluster, until it ends or the plan is another one. It opens the gates approval and blast radius, and
+/// no other: a maintenance window says itself when, and a tombstone is written into the site file.
 ///
 /// Exit codes: 0 written, or approved already; 1 an error.
 #[derive(Args, Debug)]

@@ -8,9 +8,9 @@ use crate::{
     pipeline,
 };
 
-/// Check a site without a cluster: formats, values, references, locks, templates, approvals
+/// Check a site without a cluster: formats, values, references, locks, templates
 ///
-/// Reads the site, its blueprints and sources, and renders everything; shows every mistake at once,
+/// Reads the site, its approvals, blueprints and sources, and renders everything; shows every mistake at once,
 /// each with its file, line and column, and a way out.
 ///
 /// Exit codes: 0 valid (there may be warnings), 1 mistakes.

@@ -53,8 +53,8 @@ const CLOSING: Duration = Duration::from_secs(5);
 /// How a plan is to be done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// The digest that a person approved; it opens the approval gates of the plan with that digest,
-    /// and any other plan is an error.
+    /// The digest that a person named, to have that plan done now; it opens what such consent opens, and any
+    /// other plan is an error. What an approval in git opens is open in the plan.
     pub approval: Option<PlanDigest>,
     /// The longest wait for any one object to become ready or to be gone; default the deadlines of the
     /// health rules, and five minutes.

@@ -15,6 +15,7 @@ mod cache;
 mod converge;
 mod dead_server;
 mod drift;
+mod gates;
 mod graph;
 mod guards;
 mod install;
