@@ -16,7 +16,7 @@ use sitewright_model::{
     format::site::DriftPolicy,
     live::{Live, Reach},
     object::{GroupKind, ObjectId},
-    plan::{self, Action, Consent, Drift, Mended, Plan},
+    plan::{self, Action, ApprovalFile, Consent, Drift, Mended, Plan},
     render,
 };
 use sitewright_source::{Location, Settings};
@@ -100,6 +100,8 @@ struct Reports {
 struct Current {
     desired: Arc<Desired>,
     inputs: Digest,
+    /// The approvals beside the site; they are no part of its inputs.
+    approvals: Vec<ApprovalFile>,
     watches: Watches,
     /// Held for as long as the site is followed.
     claim: Claim,
@@ -233,8 +235,13 @@ impl Reconciler {
         self.current.as_ref().is_some_and(|current| current.inputs == loaded.revision().inputs)
     }
 
-    /// Takes note of a revision whose inputs are those of the one before.
+    /// Takes note of a revision whose inputs are those of the one before; an approval may have come with it.
     fn seen(&mut self, loaded: &pipeline::Loaded) {
+        let approvals = &loaded.approvals().files;
+        if let Some(current) = self.current.as_mut().filter(|c| c.approvals != *approvals) {
+            current.approvals.clone_from(approvals);
+            self.due.whole = Some(Instant::now());
+        }
         let revision = loaded.revision();
         if self.state.applied.as_ref().is_some_and(|applied| applied.inputs == revision.inputs) {
             self.state.applied = Some(revision.clone());
@@ -268,6 +275,7 @@ impl Reconciler {
     /// Renders `loaded`, and desires it from now on.
     async fn desire(&mut self, loaded: pipeline::Loaded) -> Result<(), Diagnostics> {
         let inputs = loaded.revision().inputs;
+        let approvals = loaded.approvals().files.clone();
         let settings = self.following.settings.clone();
         let rendered = blocking(move || pipeline::render(loaded, &settings)).await?;
         let outside = render::open_kinds(&rendered.desired);
@@ -292,7 +300,7 @@ impl Reconciler {
                 (self.following.cluster.watches(&desired.site), claim)
             }
         };
-        self.current = Some(Current { desired, inputs, watches, claim });
+        self.current = Some(Current { desired, inputs, approvals, watches, claim });
         Ok(())
     }
 
@@ -324,12 +332,15 @@ impl Reconciler {
     async fn whole(&mut self) -> Result<Next, Error> {
         let Some(current) = &mut self.current else { return Ok(Next::Rest) };
         let desired = Arc::clone(&current.desired);
+        let approvals = current.approvals.clone();
         current.watches.follow(&kinds(&desired)).await?;
         // what was noticed until here is seen by the look that follows
         current.watches.take();
-        let live = self.following.cluster.observe(&desired, Depth::SkipCreates).await?;
+        // An approval binds the plan as a person saw it, with what the server says of each create.
+        let depth = if approvals.is_empty() { Depth::SkipCreates } else { Depth::Full };
+        let live = self.following.cluster.observe(&desired, depth).await?;
         let now = Timestamp::now();
-        let plan = plan::plan(&desired, &live, now);
+        let plan = plan::plan(&desired, &live, now).with_approvals(&approvals);
         let news = self.state.planned(&plan, &live.reach, now);
         self.reports.tell(news);
         self.report();
