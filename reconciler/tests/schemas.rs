@@ -33,9 +33,9 @@ fn the_definition_of_sitesync_is_that_of_the_type() {
 
 fn check(file: &str, schema: &Value) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../schema").join(file);
-    let expected = serde_json::to_string_pretty(schema).unwrap() + "\n";
+    let expected = serde_json::to_string_pretty(schema).expect("JSON") + "\n";
     if env::var_os("SITEWRIGHT_BLESS").is_some() {
-        fs::write(&path, expected).unwrap();
+        fs::write(&path, expected).expect("it can be written");
         return;
     }
     assert!(

@@ -103,8 +103,8 @@ impl Install {
     }
 
     fn namespace(&self) -> Value {
-        let mut labels = labels();
-        labels["pod-security.kubernetes.io/enforce"] = "restricted".into();
+        let labels = json!({ "app.kubernetes.io/part-of": "sitewright",
+            "pod-security.kubernetes.io/enforce": "restricted" });
         json!({ "apiVersion": "v1", "kind": "Namespace",
             "metadata": { "name": self.namespace, "labels": labels } })
     }
@@ -197,8 +197,8 @@ impl Install {
             ],
         });
         let selector = json!({ "app.kubernetes.io/name": "sitewright-agent" });
-        let mut pod_labels = labels();
-        pod_labels["app.kubernetes.io/name"] = "sitewright-agent".into();
+        let pod_labels = json!({ "app.kubernetes.io/part-of": "sitewright",
+            "app.kubernetes.io/name": "sitewright-agent" });
         json!({
             "apiVersion": "apps/v1", "kind": "Deployment",
             "metadata": self.metadata("sitewright-agent"),

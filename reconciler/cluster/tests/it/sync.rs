@@ -27,13 +27,16 @@ fn spec(change: impl FnOnce(&mut Value)) -> Value {
     spec
 }
 
+/// A change of a spec that the server must refuse.
+type Wrong = fn(&mut Value);
+
 #[tokio::test]
 async fn the_server_takes_a_sync_shows_its_status_and_refuses_nonsense() {
     install();
     namespace("syncs");
     sync("good", &spec(|_| {})).unwrap();
     sync("ssh", &spec(|spec| spec["source"]["url"] = "ssh://git@h/lab.git".into())).unwrap();
-    let wrong: [(&str, fn(&mut Value)); 9] = [
+    let wrong: [(&str, Wrong); 9] = [
         ("credentials", |spec| spec["source"]["url"] = "https://u:p@h/lab.git".into()),
         ("an https, http or ssh address", |spec| spec["source"]["url"] = "file:///srv/x".into()),
         ("a path within", |spec| spec["source"]["path"] = "../other".into()),
