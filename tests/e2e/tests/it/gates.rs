@@ -2,7 +2,7 @@
 
 use std::{process::Command, time::SystemTime};
 
-use sitewright_e2e::Lab;
+use sitewright_e2e::{Lab, Running};
 
 fn config_map(value: &str) -> String {
     format!(
@@ -111,4 +111,20 @@ fn what_hits_running_work_waits_for_the_window_and_for_nobody_who_names_the_plan
     );
     lab.apply();
     assert_eq!(value(&lab), "newer", "the window is open");
+}
+
+#[test]
+fn the_agent_waits_for_an_approval_and_goes_ahead_when_it_comes() {
+    let lab = about_to_evict("agent-approval", "{ approve: evicts-jobs }");
+    let running = Running::start(&mut lab.command(&["agent", "--site", ".", "--poll", "1h"]));
+    let agent = running.handle();
+    agent.wait_to_say("NewRevision");
+    agent.wait_to_say("Held");
+    assert_eq!(value(&lab), "old");
+    let run = lab.run(&["approve", &digest(&lab), "--reason", "tested"]);
+    assert_eq!(run.code, 0, "{run}");
+    agent.wait_to_say("1 change, everything is as it should be");
+    assert_eq!(value(&lab), "new");
+    agent.signal("TERM");
+    running.end();
 }
