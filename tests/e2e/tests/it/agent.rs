@@ -14,7 +14,9 @@ fn maps(color: &str) -> String {
 
 /// Starts the agent, and waits until it has applied the site.
 fn start(lab: &Lab) -> Running {
-    let running = Running::start(&mut lab.command(&["agent", "--poll", "1h", "--resync", "1h"]));
+    let running = Running::start(
+        &mut lab.command(&["agent", "--site", ".", "--poll", "1h", "--resync", "1h"]),
+    );
     running.handle().wait_to_say("NewRevision");
     running
 }
