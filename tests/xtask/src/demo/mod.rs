@@ -8,7 +8,8 @@ use std::io::IsTerminal;
 
 use anyhow::Result;
 
-/// Shows the main job on a real control plane: plan, apply, change, drift, mend, guarded prune.
+/// Shows the main job on a real control plane: plan, apply, change, drift, mend, guarded prune; and the agent, which
+/// does it by itself.
 ///
 /// Sets up all it needs (the first run builds Kubernetes from source, about half an hour on two cores), makes a git
 /// repository from `examples/sites`, and runs the program on it as a person would. Ends with exit

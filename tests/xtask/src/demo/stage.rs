@@ -3,9 +3,9 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail, ensure};
@@ -16,6 +16,9 @@ use tempfile::TempDir;
 
 /// The site that is shown.
 const SITE: &str = "tiny";
+
+/// What the agent is waited for comes long before this.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// One thing that the demo has shown.
 #[derive(Serialize)]
@@ -40,6 +43,40 @@ pub(super) struct Stage {
 pub(super) struct Run {
     pub(super) code: i32,
     pub(super) stdout: String,
+}
+
+/// The agent while it runs.
+pub(super) struct Agent {
+    child: Child,
+    log: PathBuf,
+    /// How much of the log was shown.
+    told: usize,
+}
+
+impl Agent {
+    /// Waits until the agent says `text`, and shows what it said.
+    pub(super) fn wait_to_say(&mut self, text: &str) -> Result<()> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let log = fs::read_to_string(&self.log)?;
+            let new = log.get(self.told..).unwrap_or_default();
+            if let Some(line) = new.lines().find(|line| line.contains(text)) {
+                let upto = new.find(line).unwrap_or_default() + line.len();
+                say(new.get(..upto).unwrap_or_default().trim());
+                self.told += upto;
+                return Ok(());
+            }
+            ensure!(Instant::now() < end, "the agent does not say `{text}`:\n{log}");
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 impl Stage {
@@ -80,17 +117,13 @@ impl Stage {
 
     /// Runs the program on the site's newest commit, shows what it prints, and checks its exit code.
     pub(super) fn sitewright(&self, verb: &str, options: &[&str], code: i32) -> Result<Run> {
-        let site = format!("file://{}//sites/{SITE}@main", self.repository().display());
+        let site = self.site();
         say(&format!("\x1b[2m$ sitewright {verb} {site} {}\x1b[0m", options.join(" ")));
-        let output = Command::new(&self.program)
+        let output = self
+            .command()
             .arg(verb)
             .arg(&site)
             .args(options)
-            .env("KUBECONFIG", self.control_plane.kubeconfig())
-            .env("SITEWRIGHT_MIRRORS", &self.mirrors)
-            .env("SITEWRIGHT_HELM", &self.helm)
-            .env("SITEWRIGHT_CACHE_DIR", self.folder.path().join("cache"))
-            .stdin(Stdio::null())
             .stderr(Stdio::inherit())
             .output()
             .context("the program does not start")?;
@@ -107,6 +140,35 @@ impl Stage {
             run.code
         );
         Ok(run)
+    }
+
+    /// Starts the agent on the site's branch; it runs until it is dropped.
+    pub(super) fn agent(&self) -> Result<Agent> {
+        let site = self.site();
+        say(&format!("\x1b[2m$ sitewright agent --site {site} --poll 2s &\x1b[0m"));
+        let log = self.folder.path().join("agent.log");
+        let child = self
+            .command()
+            .args(["agent", "--site", &site, "--poll", "2s"])
+            .stderr(fs::File::create(&log)?)
+            .spawn()
+            .context("the program does not start")?;
+        Ok(Agent { child, log, told: 0 })
+    }
+
+    fn site(&self) -> String {
+        format!("file://{}//sites/{SITE}@main", self.repository().display())
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .env("KUBECONFIG", self.control_plane.kubeconfig())
+            .env("SITEWRIGHT_MIRRORS", &self.mirrors)
+            .env("SITEWRIGHT_HELM", &self.helm)
+            .env("SITEWRIGHT_CACHE_DIR", self.folder.path().join("cache"))
+            .stdin(Stdio::null());
+        command
     }
 
     /// Runs kubectl as somebody at a keyboard.

@@ -18,7 +18,8 @@ pub(super) fn play(stage: &mut Stage) -> Result<()> {
     stage.play("a change behind its back", edit)?;
     stage.play("the change is mended", mend)?;
     stage.play("a component leaves the site", leave)?;
-    stage.play("what holds data goes by tombstone", bury)
+    stage.play("what holds data goes by tombstone", bury)?;
+    stage.play("the agent does it by itself", follow)
 }
 
 fn plan_first(stage: &mut Stage) -> Result<String> {
@@ -142,6 +143,25 @@ fn bury(stage: &mut Stage) -> Result<String> {
     ensure!(guests.is_empty(), "the namespace is still there");
     stage.sitewright("plan", &[], 0)?;
     Ok("deleted, by name and UID, after a commit said so and a person named the plan".into())
+}
+
+/// From here on nobody gives commands: the agent follows the branch, and the cluster.
+fn follow(stage: &mut Stage) -> Result<String> {
+    let mut agent = stage.agent()?;
+    agent.wait_to_say("NewRevision")?;
+    say("A push, and nothing else:");
+    stage.commit("vision gets 8 more CPUs", "vision: { cpus: 24,", "vision: { cpus: 32,")?;
+    agent.wait_to_say("Applied")?;
+    let given = quota(stage)?;
+    ensure!(given == "32", "the quota is {given}");
+    say("Somebody edits the live object:");
+    let patch = r#"{"spec":{"hard":{"requests.cpu":"1000"}}}"#;
+    let edit = ["patch", "resourcequota", "team", "-n", "vision", "-p", patch];
+    stage.kubectl(&[&edit[..], &["--field-manager=kubectl-edit"]].concat())?;
+    agent.wait_to_say("was changed by kubectl-edit")?;
+    let mended = quota(stage)?;
+    ensure!(mended == "32", "the quota is {mended}");
+    Ok("a push is applied, and an edit is put right with the culprit named".into())
 }
 
 fn quota(stage: &Stage) -> Result<String> {
