@@ -91,7 +91,7 @@ fn allowed_requests(objects: usize) -> f64 {
     (objects as f64 / PAGE).ceil() + 10.0
 }
 
-fn with_control_plane<T>(
+pub(super) fn with_control_plane<T>(
     work: impl FnOnce(&ControlPlane) -> Result<T>,
 ) -> Result<(Vec<AuditEvent>, T)> {
     let plane = ControlPlane::start(Options::new())?;
@@ -104,7 +104,7 @@ fn with_control_plane<T>(
 }
 
 /// Leaves what the program sent: controllers and the API server itself speak, too.
-fn ours(events: Vec<AuditEvent>) -> Vec<AuditEvent> {
+pub(super) fn ours(events: Vec<AuditEvent>) -> Vec<AuditEvent> {
     events.into_iter().filter(|event| event.user_agent.starts_with("sitewright/")).collect()
 }
 

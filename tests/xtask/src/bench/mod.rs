@@ -1,5 +1,6 @@
 //! `cargo xtask bench`
 
+mod agent;
 mod apply;
 mod figure;
 mod program;
@@ -18,6 +19,9 @@ use self::{figure::Figure, program::Program};
 /// the kernel's high-water mark of the program's resident set.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
+    /// What to measure; everything where nothing is named.
+    #[arg(value_enum)]
+    parts: Vec<Part>,
     /// Write the figures to this file, too.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -26,12 +30,31 @@ pub(crate) struct Arguments {
     quick: bool,
 }
 
+/// A part of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Rendering, cold and unchanged.
+    Render,
+    /// First apply, and plan and apply without a change.
+    Apply,
+    /// The agent at rest, and how soon it mends.
+    Agent,
+}
+
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let program = Program::build()?;
     let objects: &[usize] = if arguments.quick { &[100, 500] } else { &[1_000, 10_000] };
-    let mut figures = render::measure(&program, *objects.last().unwrap_or(&1_000))?;
-    for &count in objects {
+    let most = *objects.last().unwrap_or(&1_000);
+    let is_asked = |part| arguments.parts.is_empty() || arguments.parts.contains(&part);
+    let mut figures = Figures::new();
+    if is_asked(Part::Render) {
+        figures.extend(render::measure(&program, most)?);
+    }
+    for &count in objects.iter().filter(|_| is_asked(Part::Apply)) {
         figures.extend(apply::measure(&program, count)?);
+    }
+    if is_asked(Part::Agent) {
+        figures.extend(agent::measure(&program, most)?);
     }
     figure::print(&figures);
     if let Some(file) = &arguments.json {

@@ -33,6 +33,17 @@ impl Program {
         Ok(Self(target.join("release/sitewright")))
     }
 
+    /// Returns the program, to be run in `folder`, which has its cache too.
+    pub(super) fn command(&self, folder: &Path, kubeconfig: Option<&Path>) -> Command {
+        let mut command = Command::new(&self.0);
+        command
+            .current_dir(folder)
+            .env("SITEWRIGHT_CACHE_DIR", folder.join(".cache"))
+            .env("KUBECONFIG", kubeconfig.unwrap_or(Path::new("/dev/null")))
+            .stdin(Stdio::null());
+        command
+    }
+
     /// Runs the program on the site in `folder`; its exit code must be one of `codes`.
     pub(super) fn run(
         &self,
@@ -42,12 +53,9 @@ impl Program {
         codes: &[i32],
     ) -> Result<Usage> {
         let started = Instant::now();
-        let mut child = Command::new(&self.0)
+        let mut child = self
+            .command(folder, kubeconfig)
             .args(arguments)
-            .current_dir(folder)
-            .env("SITEWRIGHT_CACHE_DIR", folder.join(".cache"))
-            .env("KUBECONFIG", kubeconfig.unwrap_or(Path::new("/dev/null")))
-            .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
