@@ -30,7 +30,7 @@ mod scopes;
 pub mod sync;
 pub mod watch;
 
-pub use client::{Cluster, Connection, Deadlines, GivenKubeconfig, Requests};
+pub use client::{Cluster, Connection, Deadlines, GivenKubeconfig, Listener, Requests};
 pub use error::Error;
 pub use lock::Leadership;
 pub use tokio_util::sync::CancellationToken;

@@ -15,6 +15,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    Listener,
     fence::Fence,
     places::Places,
     retry::{Deadlines, back_off},
@@ -73,6 +74,8 @@ pub(crate) struct Http {
     places: Option<Places>,
     /// The longest that one request may take.
     longest: Duration,
+    /// Who is told of every answer.
+    listener: Listener,
 }
 
 struct Shared {
@@ -158,7 +161,13 @@ impl Http {
         let counts = counts::Counters::default();
         let shared = Shared { client, server, in_flight, slow, concurrency, deadlines, counts };
         let (stop, longest) = (CancellationToken::new(), deadlines.operation);
-        Self { shared: Arc::new(shared), stop, fence: None, places: None, longest }
+        let (shared, listener) = (Arc::new(shared), Listener::default());
+        Self { shared, stop, fence: None, places: None, longest, listener }
+    }
+
+    /// Returns the same sender, of whose answers `listener` is told.
+    pub(crate) fn told_to(&self, listener: Listener) -> Self {
+        Self { listener, ..self.clone() }
     }
 
     /// Returns the same sender, stopped by `token` instead. What keeps the fence keeps it.
@@ -277,6 +286,7 @@ impl Http {
         let built = request.build()?;
         self.shared.counts.sent(request.verb);
         let server = &self.shared.server;
+        let unanswered = || self.listener.answered(request.verb.text(), None);
         let limit = self.shared.deadlines.attempt.min(left.max(SHORTEST_ATTEMPT));
         let begun = Instant::now();
         let next = tokio::select! {
@@ -284,8 +294,12 @@ impl Http {
             error = self.fenced_off() => return Err(error.into()),
             answer = timeout(limit, self.held(permit, self.exchange(built, request))) => match answer {
                 Ok(Ok(next)) => next,
-                Ok(Err(error)) => Next::after(broken(server, &error), server),
+                Ok(Err(error)) => {
+                    unanswered();
+                    Next::after(broken(server, &error), server)
+                }
                 Err(_) => {
+                    unanswered();
                     let why = format!("no answer in {} s", limit.as_secs());
                     Next::after(Reach::Later(why), server)
                 }
@@ -357,15 +371,21 @@ impl Http {
         self.shared.counts.sent(request.verb);
         // a watch has no body
         let opened = self.shared.client.request_events(built.map(|_| Vec::new()));
-        match timeout(self.shared.deadlines.attempt, opened).await {
-            Ok(events) => events,
-            Err(error) => Err(kube::Error::Service(error.into())),
-        }
+        let opened = timeout(self.shared.deadlines.attempt, opened).await;
+        let opened = opened.unwrap_or_else(|error| Err(kube::Error::Service(error.into())));
+        let code = match &opened {
+            Ok(_) => Some(200),
+            Err(kube::Error::Api(status)) => Some(status.code),
+            Err(_) => None,
+        };
+        self.listener.answered("watch", code);
+        opened
     }
 
     async fn exchange(&self, built: http::Request<Body>, request: &Request) -> kube::Result<Next> {
         let response = self.shared.client.send(built).await?;
         let code = response.status().as_u16();
+        self.listener.answered(request.verb.text(), Some(code));
         let date = response.headers().get(header::DATE).cloned();
         let retry_after = response.headers().get(header::RETRY_AFTER);
         let retry_after = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());

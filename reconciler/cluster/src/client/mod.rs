@@ -52,6 +52,35 @@ pub struct Connection {
     pub concurrency: Option<NonZeroUsize>,
     /// How long requests may take.
     pub deadlines: Deadlines,
+    /// Who is told of every answer, if anybody.
+    pub listener: Listener,
+}
+
+/// Is told of every answer of a server: the verb, and the code unless there was no answer.
+///
+/// It is called in the midst of requests, so it must neither block nor wait.
+#[derive(Clone, Default)]
+pub struct Listener(Option<Arc<Listening>>);
+
+type Listening = dyn Fn(&'static str, Option<u16>) + Send + Sync;
+
+impl Listener {
+    /// Makes one of a function.
+    pub fn new(listen: impl Fn(&'static str, Option<u16>) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(listen)))
+    }
+
+    pub(crate) fn answered(&self, verb: &'static str, code: Option<u16>) {
+        if let Some(listen) = &self.0 {
+            listen(verb, code);
+        }
+    }
+}
+
+impl std::fmt::Debug for Listener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Listener")
+    }
 }
 
 /// The text of a kubeconfig, which holds credentials: no Display, no Debug, no Serialize (law 10).
@@ -84,6 +113,7 @@ impl Cluster {
         let (client, name, server) = config::connect(connection).await?;
         let concurrency = connection.concurrency.map_or(CONCURRENCY, NonZeroUsize::get);
         let http = Http::new(client, server, concurrency, connection.deadlines);
+        let http = http.told_to(connection.listener.clone());
         let version = version(&http).await?;
         let uid = cluster_uid(&http).await?;
         let facts = ClusterFacts { uid, version, name };
@@ -99,6 +129,14 @@ impl Cluster {
     /// Returns which cluster it is.
     pub fn facts(&self) -> &ClusterFacts {
         &self.facts
+    }
+
+    /// Returns the same cluster, of whose answers `listener` is told too.
+    #[must_use]
+    pub fn telling(&self, listener: Listener) -> Self {
+        let http = self.http.told_to(listener.clone());
+        let connection = Arc::new(Connection { listener, ..(*self.connection).clone() });
+        Self { http, connection, ..self.clone() }
     }
 
     /// Returns the same cluster, whose requests stop between two of them once `token` is cancelled.

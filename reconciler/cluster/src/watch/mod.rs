@@ -184,4 +184,10 @@ impl Watches {
     pub fn pulses(&self) -> BTreeMap<GroupKind, Pulse> {
         self.shared.lock().pulses.clone()
     }
+
+    /// Returns what tells how each watch does, for others; nothing once the watches are dropped.
+    pub fn pulse_reader(&self) -> impl Fn() -> BTreeMap<GroupKind, Pulse> + Send + use<> {
+        let shared = Arc::downgrade(&self.shared);
+        move || shared.upgrade().map(|shared| shared.lock().pulses.clone()).unwrap_or_default()
+    }
 }
