@@ -12,8 +12,8 @@ use sitewright_cluster::{
 };
 use sitewright_source::Settings;
 use tokio::{
-    task::JoinHandle,
-    time::{Instant, sleep_until},
+    task::{JoinError, JoinHandle},
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_util::task::LocalPoolHandle;
 
@@ -21,6 +21,7 @@ use super::{
     claim::Claims,
     status,
     tend::{Tended, tend},
+    web::{BEAT, Web},
 };
 
 /// How long a broken watch of SiteSyncs is told at most once.
@@ -34,6 +35,7 @@ pub(crate) struct Fleet {
     pool: LocalPoolHandle,
     claims: Claims,
     running: BTreeMap<SyncKey, Running>,
+    web: Web,
     stop: CancellationToken,
 }
 
@@ -52,6 +54,7 @@ impl Fleet {
         settings: Settings,
         namespace: Option<&str>,
         threads: usize,
+        web: Web,
         stop: CancellationToken,
     ) -> Self {
         let syncs = cluster.syncs(namespace);
@@ -62,6 +65,7 @@ impl Fleet {
             pool: LocalPoolHandle::new(threads.max(1)),
             claims: Claims::default(),
             running: BTreeMap::new(),
+            web,
             stop,
         }
     }
@@ -69,11 +73,14 @@ impl Fleet {
     /// Runs until it is stopped; then every loop ends between two requests.
     pub(crate) async fn run(mut self) {
         let mut told: Option<Instant> = None;
+        self.web.vitals.begin(Instant::now());
         loop {
+            self.web.vitals.beat(Instant::now());
             let change = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
                 change = self.syncs.next() => change,
+                () = sleep(BEAT) => continue,
             };
             match change {
                 Ok(Change::Set(sync)) => self.set(*sync).await,
@@ -84,6 +91,7 @@ impl Fleet {
                     for key in gone {
                         self.end(&key).await;
                     }
+                    self.web.vitals.listed();
                 }
                 Err(why) => {
                     if told.is_none_or(|told| told.elapsed() > TOLD) {
@@ -117,6 +125,7 @@ impl Fleet {
                 home: self.cluster.clone(),
                 settings: self.settings.clone(),
                 claims: self.claims.clone(),
+                web: self.web.clone(),
                 stop: stop.clone(),
             };
             Some(self.pool.spawn_pinned(move || tend(tended)))
@@ -135,9 +144,20 @@ impl Fleet {
         let Some(running) = self.running.remove(key) else { return };
         running.stop.cancel();
         if let Some(loop_) = running.loop_
-            && let Err(error) = loop_.await
+            && let Err(error) = self.ended(loop_).await
         {
             tracing::error!(%key, %error, "the loop of a SiteSync broke: a bug in Sitewright");
+        }
+        self.web.metrics.forget(&key.to_string());
+    }
+
+    /// Waits for the end of a loop, which may be in the midst of a request, and lives on meanwhile.
+    async fn ended(&self, mut loop_: JoinHandle<()>) -> Result<(), JoinError> {
+        loop {
+            tokio::select! {
+                ended = &mut loop_ => return ended,
+                () = sleep(BEAT) => self.web.vitals.beat(Instant::now()),
+            }
         }
     }
 }

@@ -16,6 +16,7 @@ mod reconcile;
 mod state;
 mod status;
 mod tend;
+mod web;
 
 pub(crate) use self::{
     claim::Claims,
@@ -24,4 +25,5 @@ pub(crate) use self::{
     news::News,
     pace::Pace,
     reconcile::{Following, Reconciler, Told, Trigger},
+    web::{Measure, Web, hook_routes, serve, status_routes},
 };

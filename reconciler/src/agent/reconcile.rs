@@ -32,6 +32,7 @@ use super::{
     news::News,
     pace::Pace,
     state::{Activity, Problem, State},
+    web::{Fetched, Measure, Reconciled, Stage},
 };
 use crate::pipeline;
 
@@ -73,6 +74,8 @@ pub(crate) struct Following {
     pub(crate) name: String,
     /// What others follow.
     pub(crate) claims: Claims,
+    /// Where it is measured.
+    pub(crate) measure: Measure,
 }
 
 /// Follows one site on one cluster.
@@ -94,6 +97,7 @@ pub(crate) struct Reconciler {
 struct Reports {
     state: watch::Sender<State>,
     news: mpsc::Sender<News>,
+    measure: Measure,
 }
 
 /// What is desired now, the watches over it, and the right to it.
@@ -150,11 +154,12 @@ impl Reconciler {
     ) -> (Self, Told) {
         let (state_sender, state) = watch::channel(State::default());
         let (news_sender, news) = mpsc::channel(NEWS);
+        let measure = following.measure.clone();
         let reconciler = Self {
             following,
             trigger,
             stop,
-            reports: Reports { state: state_sender, news: news_sender },
+            reports: Reports { state: state_sender, news: news_sender, measure },
             state: State::default(),
             current: None,
             fights: Fights::default(),
@@ -218,13 +223,22 @@ impl Reconciler {
     /// Looks at git; returns what is there where it is not what is desired already.
     async fn fetch(&mut self) -> Option<pipeline::Loaded> {
         self.due.poll = Instant::now() + self.following.pace.next_poll();
-        match load(&self.following.location, &self.following.settings).await {
+        let begun = Instant::now();
+        let loaded = load(&self.following.location, &self.following.settings).await;
+        let measure = self.following.measure.clone();
+        measure.took(Stage::Fetch, begun);
+        match loaded {
             Ok(loaded) if self.is_current(&loaded) => {
+                measure.fetched(Fetched::Same);
                 self.seen(&loaded);
                 None
             }
-            Ok(loaded) => Some(loaded),
+            Ok(loaded) => {
+                measure.fetched(Fetched::New);
+                Some(loaded)
+            }
             Err(diagnostics) => {
+                measure.fetched(Fetched::Failed);
                 self.broken(&diagnostics, false);
                 None
             }
@@ -277,7 +291,10 @@ impl Reconciler {
         let inputs = loaded.revision().inputs;
         let approvals = loaded.approvals().files.clone();
         let settings = self.following.settings.clone();
-        let rendered = blocking(move || pipeline::render(loaded, &settings)).await?;
+        let begun = Instant::now();
+        let rendered = blocking(move || pipeline::render(loaded, &settings)).await;
+        self.following.measure.took(Stage::Render, begun);
+        let rendered = rendered?;
         let outside = render::open_kinds(&rendered.desired);
         let outside =
             self.following.cluster.outside_namespaces(&outside).await.map_err(diagnosed)?;
@@ -297,7 +314,9 @@ impl Reconciler {
                     .claims
                     .claim(cluster, &desired.site, &self.following.name)
                     .map_err(|taken| *taken)?;
-                (self.following.cluster.watches(&desired.site), claim)
+                let watches = self.following.cluster.watches(&desired.site);
+                self.following.measure.watches(&watches);
+                (watches, claim)
             }
         };
         self.current = Some(Current { desired, inputs, approvals, watches, claim });
@@ -320,6 +339,7 @@ impl Reconciler {
         let next = match self.whole().await {
             Ok(next) => next,
             Err(error) => {
+                self.following.measure.reconciled(Reconciled::of_error(&error));
                 self.broken(&diagnosed(error), true);
                 self.retry();
                 Next::Rest
@@ -338,9 +358,11 @@ impl Reconciler {
         current.watches.take();
         // An approval binds the plan as a person saw it, with what the server says of each create.
         let depth = if approvals.is_empty() { Depth::SkipCreates } else { Depth::Full };
+        let begun = Instant::now();
         let live = self.following.cluster.observe(&desired, depth).await?;
         let now = Timestamp::now();
         let plan = plan::plan(&desired, &live, now).with_approvals(&approvals);
+        self.following.measure.took(Stage::Plan, begun);
         let news = self.state.planned(&plan, &live.reach, now);
         self.reports.tell(news);
         self.report();
@@ -353,7 +375,10 @@ impl Reconciler {
             self.rest(&plan);
             return Ok(Next::Rest);
         }
+        let begun = Instant::now();
         let (report, next) = self.apply(&desired, &plan, &live).await?;
+        self.following.measure.took(Stage::Apply, begun);
+        self.following.measure.reconciled(Reconciled::of(report.end));
         self.conclude(&report, &live.reach);
         Ok(next)
     }
@@ -426,6 +451,8 @@ impl Reconciler {
         self.reports.tell(news);
         self.failures = 0;
         let is_held = plan.changes().any(|(_, change)| !change.gates.is_empty());
+        let end = if is_held { Reconciled::Held } else { Reconciled::Converged };
+        self.following.measure.reconciled(end);
         let rest = if is_held {
             self.following.pace.next_while_held()
         } else {
@@ -578,6 +605,7 @@ impl Reconciler {
 impl Reports {
     fn tell(&self, news: impl IntoIterator<Item = News>) {
         for news in news {
+            self.measure.told(&news);
             // who does not read them loses sentences, and no facts: those are in the state
             let _ = self.news.try_send(news);
         }

@@ -17,7 +17,7 @@ use sitewright_model::{
     live::Reach,
     name::{ComponentName, SiteName},
     object::ObjectId,
-    plan::{self, Consent, Drift, DriftedObject, Gate, Mended, Plan, PlanDigest},
+    plan::{self, Action, Consent, Drift, DriftedObject, Gate, Mended, Plan, PlanDigest},
     revision::Revision,
 };
 
@@ -47,6 +47,8 @@ pub(crate) struct State {
     pub(crate) problem: Option<Problem>,
     /// The components of the site.
     pub(crate) components: Vec<ComponentName>,
+    /// How many objects the site declares, once it was planned.
+    pub(crate) objects: Option<usize>,
     /// Objects that are not healthy.
     pub(crate) sick: BTreeMap<ObjectId, Sick>,
     /// Changes that wait at their gates.
@@ -176,6 +178,10 @@ impl State {
     pub(super) fn planned(&mut self, plan: &Plan, reach: &Reach, now: Timestamp) -> Vec<News> {
         if *reach == Reach::Whole {
             self.plan = Some(plan.digest);
+            let declared = plan.changes().filter(|(_, change)| {
+                !matches!(change.action, Action::Delete { .. } | Action::Release { .. })
+            });
+            self.objects = Some(declared.count());
             self.components =
                 plan.components.iter().map(|component| component.name.clone()).collect();
         }

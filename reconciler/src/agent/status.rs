@@ -43,8 +43,7 @@ pub(super) fn status(
         .into_iter()
         .map(|verdict| verdict.condition(generation, before, now))
         .collect();
-    let lasting: Vec<(&ObjectId, &Drifted)> =
-        state.drift.iter().filter(|(id, drifted)| lasts(state, id, drifted)).collect();
+    let lasting: Vec<(&ObjectId, &Drifted)> = lasting(state).collect();
     let mut by_hazard = BTreeMap::new();
     for held in state.held.values() {
         *by_hazard.entry(held.hazard.name().to_owned()).or_default() += 1;
@@ -66,6 +65,20 @@ pub(super) fn status(
         inventory: state.site.as_ref().map(inventory),
         history: state.outcomes.iter().take(OUTCOMES).map(outcome).collect(),
     }
+}
+
+fn lasting(state: &State) -> impl Iterator<Item = (&ObjectId, &Drifted)> {
+    state.drift.iter().filter(|(id, drifted)| lasts(state, id, drifted))
+}
+
+/// Returns how many live objects differ and stay so.
+pub(super) fn drifted_objects(state: &State) -> usize {
+    lasting(state).count()
+}
+
+/// Returns whether everything is applied and healthy.
+pub(super) fn is_ready(state: &State) -> bool {
+    ready(state).status == "True"
 }
 
 /// Returns the status of a SiteSync that is suspended: what was known stays, and is told to be old.

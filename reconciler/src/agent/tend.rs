@@ -25,6 +25,7 @@ use super::{
     reconcile::{Following, Reconciler, Told, Trigger},
     state::{Problem, State},
     status,
+    web::{HookSecret, HookTarget, Hooks, Measure, Web},
 };
 
 /// The shortest time between two writes of one status.
@@ -44,6 +45,7 @@ pub(super) struct Tended {
     pub(super) home: Cluster,
     pub(super) settings: Settings,
     pub(super) claims: Claims,
+    pub(super) web: Web,
     pub(super) stop: CancellationToken,
 }
 
@@ -92,8 +94,12 @@ impl Tended {
     /// Runs the loop of the site, and shows what it tells.
     async fn follow(&self, following: Following, teller: &Teller, known: &mut SiteSyncStatus) {
         let trigger = Trigger::default();
-        let (reconciler, told) = Reconciler::new(following, trigger, self.stop.clone());
-        tokio::join!(reconciler.run(), self.show_all(told, teller, known));
+        let (reconciler, told) = Reconciler::new(following, trigger.clone(), self.stop.clone());
+        tokio::join!(
+            reconciler.run(),
+            self.show_all(told, teller, known),
+            self.stop.run_until_cancelled(self.wait_for_pushes(trigger, teller))
+        );
     }
 
     /// Shows what the loop tells, until it ends.
@@ -123,6 +129,7 @@ impl Tended {
 
     /// Writes the status where it changed; returns whether it is on the cluster.
     async fn show(&self, state: &State, known: &mut SiteSyncStatus) -> bool {
+        self.measure().is_at(state);
         let generation = self.sync.metadata.generation;
         let status = status::status(state, generation, known, Timestamp::now());
         let is_written = write(&self.home, &self.key, &status, known).await;
@@ -130,6 +137,53 @@ impl Tended {
             *known = status;
         }
         is_written
+    }
+
+    // === pushes ===
+
+    /// Waits for messages of the forge, for as long as the loop runs. Without them it polls: a Secret that cannot
+    /// be used is told, and stops nothing.
+    async fn wait_for_pushes(&self, trigger: Trigger, teller: &Teller) {
+        let Some(webhook) = &self.sync.spec.webhook else { return };
+        let _registered = Registered { hooks: &self.web.hooks, key: &self.key };
+        let refused = Trigger::default();
+        let mut told = String::new();
+        loop {
+            match self.hook_secrets(&webhook.secret_ref).await {
+                Ok(secrets) => {
+                    let (trigger, refused) = (trigger.clone(), refused.clone());
+                    let target = HookTarget { secrets, trigger, refused };
+                    self.web.hooks.set(self.key.clone(), target);
+                    told.clear();
+                }
+                Err(diagnostics) => {
+                    let problem = Problem::of(&diagnostics, false, Timestamp::now());
+                    if told != problem.message {
+                        let message = format!("{}: {}", problem.code, problem.message);
+                        tell(teller, Some(News::new(Reason::Failed, message))).await;
+                        told = problem.message;
+                    }
+                    refused.pull(); // look again
+                }
+            }
+            // a message that is refused may be signed with what the Secret holds by now; not more often, since
+            // anybody can send one
+            sleep(AGAIN).await;
+            refused.pulled().await;
+        }
+    }
+
+    async fn hook_secrets(
+        &self,
+        reference: &SecretReference,
+    ) -> Result<Vec<HookSecret>, Diagnostics> {
+        let secret = self.secret(reference).await?;
+        let key = reference.key.as_deref().unwrap_or("token");
+        let text = secret.text(key).unwrap_or_default();
+        HookSecret::lines(text).map_err(|why| {
+            let (namespace, name) = (&self.key.namespace, &reference.name);
+            unusable(format!("Secret {namespace}/{name} has no secret under `{key}`: {why}")).into()
+        })
     }
 
     // === from what it says ===
@@ -154,7 +208,12 @@ impl Tended {
             }),
             name: format!("SiteSync {}", self.key),
             claims: self.claims.clone(),
+            measure: self.measure(),
         })
+    }
+
+    fn measure(&self) -> Measure {
+        Measure::of(&self.web.metrics, self.key.to_string())
     }
 
     async fn location(&self) -> Result<Location, Diagnostics> {
@@ -222,7 +281,8 @@ impl Tended {
                     unusable(format!("Secret {namespace}/{name} has no text under `{key}`"))
                 })?;
                 let given = Some(GivenKubeconfig(text.to_owned()));
-                Connection { given, act_as, ..Connection::default() }
+                let listener = self.home.connection().listener.clone();
+                Connection { given, act_as, listener, ..Connection::default() }
             }
         };
         let cluster = Cluster::connect(&connection).await.map_err(diagnosed)?;
@@ -238,6 +298,18 @@ impl Tended {
             Err(error @ Error::Forbidden { .. }) => Err(unusable(error.to_string()).into()),
             Err(error) => Err(diagnosed(error)),
         }
+    }
+}
+
+/// A SiteSync that messages of forges are waited for, until this is dropped.
+struct Registered<'r> {
+    hooks: &'r Hooks,
+    key: &'r SyncKey,
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        self.hooks.remove(self.key);
     }
 }
 

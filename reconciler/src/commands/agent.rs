@@ -1,17 +1,20 @@
-use std::{num::NonZeroUsize, thread::available_parallelism, time::Duration};
+use std::{io, net::SocketAddr, num::NonZeroUsize, thread::available_parallelism, time::Duration};
 
 use clap::Args;
-use sitewright_cluster::{CancellationToken, Cluster, Error};
+use sitewright_cluster::{CancellationToken, Cluster, Error, Listener};
 use sitewright_model::{
-    code::agent,
+    code::{agent, machine},
     diagnostic::{Diagnostic, Diagnostics},
 };
 use sitewright_source::{Location, Settings, Snapshot};
-use tokio::sync::mpsc;
+use tokio::{net::TcpListener, sync::mpsc};
 
 use super::{apply::time, site::SiteArgument};
 use crate::{
-    agent::{Claims, FileEvents, Fleet, Following, News, Pace, Reconciler, Told, Trigger},
+    agent::{
+        Claims, FileEvents, Fleet, Following, Measure, News, Pace, Reconciler, Told, Trigger, Web,
+        hook_routes, serve, status_routes,
+    },
     cli::{Context, Exit, Failure, LogFormat, Stage},
     output::words,
 };
@@ -51,6 +54,12 @@ pub(crate) struct Agent {
     /// Threads that share the work [default: as many as there are processors]
     #[arg(long, value_name = "N", conflicts_with = "site")]
     threads: Option<NonZeroUsize>,
+    /// Where to answer /livez, /readyz and /metrics
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080", conflicts_with = "site")]
+    listen: SocketAddr,
+    /// Where forges tell of a push, at /hooks/NAMESPACE/NAME, for example 0.0.0.0:8081 [default: nowhere]
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "site")]
+    hooks: Option<SocketAddr>,
 }
 
 const EXAMPLES: &str = "\
@@ -86,6 +95,7 @@ impl Agent {
             drift: None,
             name: "this program".to_owned(),
             claims: Claims::default(),
+            measure: Measure::default(),
         };
         let (reconciler, told) = Reconciler::new(following, trigger, stop);
         let Told { news, state: _state } = told;
@@ -103,7 +113,22 @@ impl Agent {
         if !context.wait(cluster.serves_syncs())? {
             return Err(no_definition().into());
         }
-        match context.wait(self.work(&cluster, &settings, &stop)) {
+        let web = Web::default();
+        let metrics = web.metrics.clone();
+        let cluster =
+            cluster.telling(Listener::new(move |verb, code| metrics.requested(verb, code)));
+        let served = context.wait(self.open(&web))?;
+        let worked = context.wait(async {
+            // the listeners outlive the work, so that Kubernetes sees it end in peace
+            let over = CancellationToken::new();
+            let work = async {
+                let worked = self.work(&cluster, &settings, &web, &stop).await;
+                over.cancel();
+                worked
+            };
+            tokio::join!(work, served.run(&over)).0
+        });
+        match worked {
             Ok(()) | Err(Error::Stopped) => Ok(context.interrupt.exit().unwrap_or(Exit::Success)),
             Err(error) => Err(error.into()),
         }
@@ -113,20 +138,25 @@ impl Agent {
         &self,
         cluster: &Cluster,
         settings: &Settings,
+        web: &Web,
         stop: &CancellationToken,
     ) -> Result<(), Error> {
         if !self.elect {
-            self.fleet(cluster, settings, stop.child_token()).run().await;
+            web.metrics.leads(true);
+            self.fleet(cluster, settings, web, stop.child_token()).run().await;
             return Ok(());
         }
         while !stop.is_cancelled() {
+            web.metrics.leads(false);
+            web.vitals.stand_by();
             let lead = cluster.lead(self.namespace.as_deref(), |holder| {
                 tracing::info!(target: NEWS, "standing by: {holder} is at work");
             });
             let leadership = lead.await?;
             tracing::info!(target: NEWS, "at work");
+            web.metrics.leads(true);
             let over = stop.child_token();
-            let fleet = self.fleet(&leadership.over(cluster), settings, over.clone());
+            let fleet = self.fleet(&leadership.over(cluster), settings, web, over.clone());
             let work = fleet.run();
             let mut work = std::pin::pin!(work);
             tokio::select! {
@@ -143,11 +173,54 @@ impl Agent {
         Ok(())
     }
 
-    fn fleet(&self, cluster: &Cluster, settings: &Settings, stop: CancellationToken) -> Fleet {
+    fn fleet(
+        &self,
+        cluster: &Cluster,
+        settings: &Settings,
+        web: &Web,
+        stop: CancellationToken,
+    ) -> Fleet {
         let threads = self.threads.or_else(|| available_parallelism().ok());
         let threads = threads.map_or(1, NonZeroUsize::get);
-        Fleet::new(cluster.clone(), settings.clone(), self.namespace.as_deref(), threads, stop)
+        let (cluster, settings) = (cluster.clone(), settings.clone());
+        Fleet::new(cluster, settings, self.namespace.as_deref(), threads, web.clone(), stop)
     }
+
+    /// Opens the listeners.
+    async fn open(&self, web: &Web) -> Result<Served, Diagnostic> {
+        let status = (listener(self.listen).await?, status_routes(web.clone()));
+        let hooks = match self.hooks {
+            Some(address) => Some((listener(address).await?, hook_routes(web.clone()))),
+            None => None,
+        };
+        Ok(Served { listeners: [Some(status), hooks] })
+    }
+}
+
+/// What is served, and where.
+struct Served {
+    listeners: [Option<(TcpListener, axum::Router)>; 2],
+}
+
+impl Served {
+    /// Serves until it is over.
+    async fn run(self, over: &CancellationToken) {
+        let serve = |served: Option<(TcpListener, axum::Router)>| async move {
+            if let Some((listener, routes)) = served {
+                serve(listener, routes, over.clone()).await;
+            }
+        };
+        let [status, hooks] = self.listeners;
+        tokio::join!(serve(status), serve(hooks));
+    }
+}
+
+async fn listener(address: SocketAddr) -> Result<TcpListener, Diagnostic> {
+    let cannot = |error: io::Error| {
+        Diagnostic::error(machine::BAD_ARGUMENT, format!("nobody can listen at {address}: {error}"))
+            .help("say another address with --listen or --hooks")
+    };
+    TcpListener::bind(address).await.map_err(cannot)
 }
 
 fn no_definition() -> Diagnostic {

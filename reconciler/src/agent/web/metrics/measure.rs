@@ -1,0 +1,98 @@
+//! The measures of one site.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use jiff::Timestamp;
+use sitewright_cluster::{Error, apply::End, watch::Watches};
+use tokio::time::Instant;
+
+use super::{Fetched, Levels, Metrics, Reconciled, Stage, WatchSigns};
+use crate::agent::{
+    news::{News, Reason},
+    state::State,
+    status,
+};
+
+/// Measures one site; by default, into nothing.
+#[derive(Clone, Default)]
+pub(crate) struct Measure(Option<Arc<(Metrics, String)>>);
+
+impl Measure {
+    /// Measures what is called `site`.
+    pub(crate) fn of(metrics: &Metrics, site: String) -> Self {
+        Self(Some(Arc::new((metrics.clone(), site))))
+    }
+
+    /// Takes how long a stage took that began at `begun`.
+    pub(crate) fn took(&self, stage: Stage, begun: Instant) {
+        self.with(|metrics, site| metrics.took(site, stage, begun.elapsed()));
+    }
+
+    /// Counts a look at the whole.
+    pub(crate) fn reconciled(&self, result: Reconciled) {
+        self.with(|metrics, site| metrics.reconciled(site, result, Timestamp::now()));
+    }
+
+    /// Counts a look at git.
+    pub(crate) fn fetched(&self, result: Fetched) {
+        self.with(|metrics, site| metrics.fetched(site, result));
+    }
+
+    /// Counts what a piece of news tells.
+    pub(crate) fn told(&self, news: &News) {
+        if news.reason == Reason::Mended {
+            self.with(|metrics, site| metrics.mended(site, 1));
+        }
+    }
+
+    /// Takes how the site is now.
+    pub(crate) fn is_at(&self, state: &State) {
+        self.with(|metrics, site| metrics.is_at(site, &levels(state)));
+    }
+
+    /// Takes what to ask after.
+    pub(crate) fn watches(&self, watches: &Watches) {
+        let pulses = watches.pulse_reader();
+        let signs: WatchSigns = Box::new(move || {
+            pulses().into_iter().map(|(kind, pulse)| (kind.to_string(), pulse.last_sign)).collect()
+        });
+        self.with(|metrics, site| metrics.watches(site, Instant::now(), signs));
+    }
+
+    fn with(&self, measure: impl FnOnce(&Metrics, &str)) {
+        if let Some(known) = &self.0 {
+            measure(&known.0, &known.1);
+        }
+    }
+}
+
+fn levels(state: &State) -> Levels {
+    let mut held = BTreeMap::new();
+    for change in state.held.values() {
+        *held.entry(change.hazard).or_default() += 1;
+    }
+    Levels {
+        objects: state.objects,
+        drifted: status::drifted_objects(state),
+        held,
+        fights: state.fights.len(),
+        is_ready: status::is_ready(state),
+    }
+}
+
+impl Reconciled {
+    /// Returns what came of an apply.
+    pub(crate) fn of(end: End) -> Self {
+        match end {
+            End::Converged => Self::Converged,
+            End::Held => Self::Held,
+            End::Failed => Self::Failed,
+            End::Stopped => Self::Stopped,
+        }
+    }
+
+    /// Returns what came of a look that did not get to its end.
+    pub(crate) fn of_error(error: &Error) -> Self {
+        if matches!(error, Error::Stopped) { Self::Stopped } else { Self::Failed }
+    }
+}

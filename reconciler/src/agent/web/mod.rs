@@ -1,0 +1,27 @@
+//! The HTTP side of the agent: whether it lives, what it measures, and what forges tell it.
+//!
+//! Comes in: requests of Kubernetes, Prometheus and forges. Goes out: answers, and a pull at a
+//! [`Trigger`](super::Trigger). Never: anything from a request into the agent but *that* somebody pushed.
+
+mod hooks;
+mod metrics;
+mod server;
+mod vitals;
+
+pub(crate) use self::{
+    hooks::{HookSecret, HookTarget, Hooks},
+    metrics::{Fetched, Measure, Metrics, Reconciled, Stage},
+    server::{hook_routes, serve, status_routes},
+    vitals::{BEAT, Vitals},
+};
+
+/// What is behind the listeners. Clones are the same.
+#[derive(Clone, Default)]
+pub(crate) struct Web {
+    /// What is measured.
+    pub(crate) metrics: Metrics,
+    /// Where forges tell of a push.
+    pub(crate) hooks: Hooks,
+    /// Whether the agent lives, and works.
+    pub(crate) vitals: Vitals,
+}
