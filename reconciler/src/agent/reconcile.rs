@@ -281,7 +281,10 @@ impl Reconciler {
                         next = Some(*newer);
                     }
                 }
-                Err(diagnostics) => self.broken(&diagnostics, false),
+                Err(diagnostics) => {
+                    self.following.measure.reconciled(Reconciled::Failed);
+                    self.broken(&diagnostics, false);
+                }
             }
         }
     }

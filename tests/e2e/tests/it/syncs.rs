@@ -51,7 +51,9 @@ impl Followed {
         git(lab.folder(), &["init", "-q", "-b", "main"]);
         let server = GitHttp::serve(folder.path()).expect("the server starts");
         let agent = ["agent", "--namespace", name, "--log-format", "json"];
-        let agent = Running::start(&mut lab.command(&agent));
+        // several of them run at once here
+        let listen = ["--listen", "127.0.0.1:0"];
+        let agent = Running::start(lab.command(&agent).args(listen));
         let followed = Self { lab, folder, server, agent };
         followed.push("first");
         followed
