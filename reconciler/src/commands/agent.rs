@@ -188,9 +188,10 @@ impl Agent {
 
     /// Opens the listeners.
     async fn open(&self, web: &Web) -> Result<Served, Diagnostic> {
-        let status = (listener(self.listen).await?, status_routes(web.clone()));
+        let status =
+            (listener(self.listen, "probes and metrics").await?, status_routes(web.clone()));
         let hooks = match self.hooks {
-            Some(address) => Some((listener(address).await?, hook_routes(web.clone()))),
+            Some(address) => Some((listener(address, "webhooks").await?, hook_routes(web.clone()))),
             None => None,
         };
         Ok(Served { listeners: [Some(status), hooks] })
@@ -215,12 +216,18 @@ impl Served {
     }
 }
 
-async fn listener(address: SocketAddr) -> Result<TcpListener, Diagnostic> {
+/// Listens, and says for what.
+async fn listener(address: SocketAddr, what: &str) -> Result<TcpListener, Diagnostic> {
     let cannot = |error: io::Error| {
-        Diagnostic::error(machine::BAD_ARGUMENT, format!("nobody can listen at {address}: {error}"))
+        let message = format!("the agent cannot listen at {address}: {error}");
+        Diagnostic::error(machine::BAD_ARGUMENT, message)
             .help("say another address with --listen or --hooks")
     };
-    TcpListener::bind(address).await.map_err(cannot)
+    let listener = TcpListener::bind(address).await.map_err(cannot)?;
+    // another one than was asked for where its port is 0
+    let address = listener.local_addr().map_err(cannot)?;
+    tracing::info!(target: NEWS, "listening at {address} for {what}");
+    Ok(listener)
 }
 
 fn no_definition() -> Diagnostic {

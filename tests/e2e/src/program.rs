@@ -151,6 +151,11 @@ impl Handle {
         assert!(status.success(), "the program has ended before its signal");
     }
 
+    /// Returns what is on standard error so far.
+    pub fn said(&self) -> String {
+        locked(&self.stderr)
+    }
+
     /// Waits until standard error holds `text`.
     pub fn wait_to_say(&self, text: &str) {
         let deadline = Instant::now() + PATIENCE;

@@ -1,6 +1,8 @@
 //! The agent in a cluster: what SiteSyncs name is followed, and told in their status.
 
 use std::{
+    io::{Read, Write},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::Command,
     thread,
@@ -52,7 +54,7 @@ impl Followed {
         let server = GitHttp::serve(folder.path()).expect("the server starts");
         let agent = ["agent", "--namespace", name, "--log-format", "json"];
         // several of them run at once here
-        let listen = ["--listen", "127.0.0.1:0"];
+        let listen = ["--listen", "127.0.0.1:0", "--hooks", "127.0.0.1:0"];
         let agent = Running::start(lab.command(&agent).args(listen));
         let followed = Self { lab, folder, server, agent };
         followed.push("first");
@@ -99,6 +101,31 @@ impl Followed {
         live["data"]["color"].as_str().map(str::to_owned)
     }
 
+    /// Sends a request to what the agent listens for, and returns the answer.
+    fn ask(&self, what: &str, request: &str, headers: &str) -> String {
+        let ending = format!(" for {what}");
+        let agent = self.agent.handle();
+        agent.wait_to_say(&ending);
+        let said = agent.said();
+        let (before, _) = said.split_once(&ending).expect("it was said");
+        let (_, address) = before.rsplit_once("listening at ").expect("an address");
+        let mut socket = TcpStream::connect(address).expect("it listens");
+        write!(socket, "{request} HTTP/1.1\r\nHost: agent\r\n{headers}\r\n").expect("it reads");
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).expect("it answers");
+        answer
+    }
+
+    /// Tells the agent of a push as GitLab does, and returns the code of its answer.
+    fn tell_of_push(&self, token: &str) -> String {
+        let request = format!("POST /hooks/{}/site", self.lab.name());
+        let headers = format!(
+            "X-Gitlab-Event: Push Hook\r\nX-Gitlab-Token: {token}\r\nContent-Length: 0\r\n"
+        );
+        let answer = self.ask("webhooks", &request, &headers);
+        answer.split(' ').nth(1).unwrap_or_default().to_owned()
+    }
+
     fn stop(self) -> String {
         self.agent.handle().signal("TERM");
         let run = self.agent.end();
@@ -115,6 +142,44 @@ fn condition(status: &Value, kind: &str) -> String {
 
 fn is_ready(status: &Value) -> bool {
     status["state"] == "Ready" && condition(status, "Ready") == "True"
+}
+
+#[test]
+fn a_push_that_a_forge_tells_of_is_applied_at_once_and_measured() {
+    let mut followed = Followed::start("hooked");
+    let secret = ["create", "secret", "generic", "push", "--from-literal=token=s3cret"];
+    let namespace = ["--namespace", followed.lab.name()];
+    followed.lab.kubectl(&[&secret[..], &namespace].concat());
+    followed.sync("site", |spec| {
+        spec["source"]["interval"] = "1h".into();
+        spec["webhook"] = json!({ "secretRef": { "name": "push" } });
+    });
+    followed.wait("site", "ready", is_ready);
+    assert!(followed.ask("probes and metrics", "GET /readyz", "").contains(" 200 "));
+
+    followed.lab.component("app", &SETTINGS.replace("blue", "green"));
+    followed.push("green");
+    assert_eq!(followed.tell_of_push("guessed"), "401");
+    assert_eq!(followed.tell_of_push("s3cret"), "202");
+    followed.wait("site", "green", |_| followed.color().as_deref() == Some("green"));
+    followed.wait("site", "ready", is_ready);
+
+    let metrics = followed.ask("probes and metrics", "GET /metrics", "");
+    let site = format!("{}/site", followed.lab.name());
+    for line in [
+        "sitewright_leader 1".to_owned(),
+        r#"sitewright_webhooks_total{forge="gitlab",result="pulled"} 1"#.to_owned(),
+        r#"sitewright_webhooks_total{forge="gitlab",result="refused"} 1"#.to_owned(),
+        r#"sitewright_api_requests_total{verb="watch",code="2xx"}"#.to_owned(),
+        format!(r#"sitewright_fetches_total{{site="{site}",result="new"}} 2"#),
+        format!(r#"sitewright_watch_age_seconds{{site="{site}",kind="ConfigMap"}}"#),
+        format!(r#"sitewright_objects{{site="{site}"}} "#),
+        format!(r#"sitewright_drifted_objects{{site="{site}"}} 0"#),
+        format!(r#"sitewright_reconcile_duration_seconds_count{{site="{site}",stage="apply"}}"#),
+    ] {
+        assert!(metrics.contains(&line), "{line}:\n{metrics}");
+    }
+    followed.stop();
 }
 
 #[test]
