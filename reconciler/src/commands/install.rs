@@ -15,6 +15,9 @@ const USER: u32 = 65_532;
 /// Where the agent serves its probes and metrics.
 const PORT: u16 = 8080;
 
+/// Where forges tell it of a push; a way there from outside is the site's to make.
+const HOOKS: u16 = 8081;
+
 /// Print what an agent in a cluster needs: SiteSync's definition, rights, a Deployment
 ///
 /// Prints manifests and changes nothing: read them, then give them to kubectl, or commit them. The rights
@@ -166,7 +169,8 @@ impl Install {
     }
 
     fn deployment(&self) -> Value {
-        let mut arguments = vec!["agent", "--log-format", "json"];
+        let hooks = format!("--hooks=0.0.0.0:{HOOKS}");
+        let mut arguments = vec!["agent", "--log-format", "json", &hooks];
         if self.replicas > 1 {
             arguments.push("--elect");
         }
@@ -179,7 +183,10 @@ impl Install {
                 { "name": "SITEWRIGHT_CACHE_DIR", "value": "/var/cache/sitewright" },
                 { "name": "TMPDIR", "value": "/tmp" },
             ],
-            "ports": [{ "name": "http", "containerPort": PORT }],
+            "ports": [
+                { "name": "http", "containerPort": PORT },
+                { "name": "hooks", "containerPort": HOOKS },
+            ],
             "livenessProbe": probe("/livez"),
             "readinessProbe": probe("/readyz"),
             "resources": {
@@ -233,7 +240,10 @@ impl Install {
             "metadata": self.metadata("sitewright-agent"),
             "spec": {
                 "selector": { "app.kubernetes.io/name": "sitewright-agent" },
-                "ports": [{ "name": "http", "port": PORT, "targetPort": "http" }],
+                "ports": [
+                    { "name": "http", "port": PORT, "targetPort": "http" },
+                    { "name": "hooks", "port": HOOKS, "targetPort": "hooks" },
+                ],
             },
         })
     }
