@@ -10,8 +10,9 @@ use sitewright_cluster::{
     watch::{Noticed, Watches},
 };
 use sitewright_model::{
+    code,
     desired::Desired,
-    diagnostic::{Diagnostic, Diagnostics},
+    diagnostic::{Diagnostic, Diagnostics, Severity},
     digest::Digest,
     format::site::DriftPolicy,
     live::{Live, Reach},
@@ -31,7 +32,7 @@ use super::{
     fight::{Fights, Turn},
     news::News,
     pace::Pace,
-    state::{Activity, Problem, State},
+    state::{Activity, Problem, Side, State},
     web::{Fetched, Measure, Reconciled, Stage},
 };
 use crate::pipeline;
@@ -239,7 +240,7 @@ impl Reconciler {
             }
             Err(diagnostics) => {
                 measure.fetched(Fetched::Failed);
-                self.broken(&diagnostics, false);
+                self.broken(Side::Git, &diagnostics);
                 None
             }
         }
@@ -261,11 +262,8 @@ impl Reconciler {
             self.state.applied = Some(revision.clone());
         }
         self.state.observed = Some(revision);
-        // what was wrong with git is over; what is wrong with the cluster is told by the next look at it
-        if self.failures == 0 {
-            let news = self.state.works();
-            self.reports.tell(news);
-        }
+        let news = self.state.works(Side::Git);
+        self.reports.tell(news);
     }
 
     /// Renders a revision and reconciles it, and any newer one that comes meanwhile.
@@ -277,13 +275,15 @@ impl Reconciler {
             self.reports.tell(news);
             match self.desire(loaded).await {
                 Ok(()) => {
+                    let news = self.state.works(Side::Git);
+                    self.reports.tell(news);
                     if let Next::Newer(newer) = self.reconcile().await {
                         next = Some(*newer);
                     }
                 }
                 Err(diagnostics) => {
                     self.following.measure.reconciled(Reconciled::Failed);
-                    self.broken(&diagnostics, false);
+                    self.broken(Side::Git, &diagnostics);
                 }
             }
         }
@@ -343,7 +343,7 @@ impl Reconciler {
             Ok(next) => next,
             Err(error) => {
                 self.following.measure.reconciled(Reconciled::of_error(&error));
-                self.broken(&diagnosed(error), true);
+                self.broken(Side::Cluster, &diagnosed(error));
                 self.retry();
                 Next::Rest
             }
@@ -427,7 +427,7 @@ impl Reconciler {
         match report.end {
             End::Stopped => {}
             End::Converged | End::Held if report.troubles.is_empty() => {
-                let news = self.state.works();
+                let news = self.state.works(Side::Cluster);
                 self.reports.tell(news);
                 self.failures = 0;
                 let rest = match report.end {
@@ -440,7 +440,8 @@ impl Reconciler {
                 if let Some(trouble) = report.troubles.first() {
                     let (code, message) = (trouble.code.clone(), trouble.message.clone());
                     let since = Timestamp::now();
-                    let news = self.state.failed(Problem { code, message, passes: true, since });
+                    let problem = Problem { code, message, passes: true, since };
+                    let news = self.state.failed(Side::Cluster, problem);
                     self.reports.tell(news);
                 }
                 self.retry();
@@ -450,7 +451,7 @@ impl Reconciler {
 
     /// Nothing is to be done.
     fn rest(&mut self, plan: &Plan) {
-        let news = self.state.works();
+        let news = self.state.works(Side::Cluster);
         self.reports.tell(news);
         self.failures = 0;
         let is_held = plan.changes().any(|(_, change)| !change.gates.is_empty());
@@ -498,7 +499,7 @@ impl Reconciler {
         }
         if let Err(error) = self.mend(&part, ids).await {
             // the look at the whole that follows finds it again
-            self.broken(&diagnosed(error), true);
+            self.broken(Side::Cluster, &diagnosed(error));
             self.retry();
         }
     }
@@ -589,8 +590,9 @@ impl Reconciler {
 
     // === telling ===
 
-    fn broken(&mut self, diagnostics: &Diagnostics, passes: bool) {
-        let news = self.state.failed(Problem::of(diagnostics, passes, Timestamp::now()));
+    fn broken(&mut self, side: Side, diagnostics: &Diagnostics) {
+        let problem = Problem::of(diagnostics, passes(diagnostics), Timestamp::now());
+        let news = self.state.failed(side, problem);
         self.reports.tell(news);
     }
 
@@ -626,7 +628,16 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, Diagnostics> {
     spawn_blocking(work).await.unwrap_or_else(|error| {
         let message = format!("this is a bug in Sitewright: {error}");
-        Err(Diagnostic::error(sitewright_model::code::machine::BUG, message).into())
+        Err(Diagnostic::error(code::machine::BUG, message).into())
+    })
+}
+
+/// Returns whether waiting can help: a server that does not answer may answer later.
+fn passes(diagnostics: &Diagnostics) -> bool {
+    diagnostics.0.iter().filter(|one| one.severity == Severity::Error).all(|error| {
+        error.code == code::source::REPOSITORY_UNREACHABLE
+            || code::cluster::ALL.contains(&error.code)
+            || code::apply::ALL.contains(&error.code)
     })
 }
 

@@ -43,8 +43,9 @@ pub(crate) struct State {
     pub(crate) plan: Option<PlanDigest>,
     /// What it is at.
     pub(crate) activity: Activity,
-    /// What does not work, if anything.
-    pub(crate) problem: Option<Problem>,
+    /// What does not work, by where it comes from: one of git is not over because the cluster works, and the
+    /// other way round.
+    pub(crate) problems: BTreeMap<Side, Problem>,
     /// The components of the site.
     pub(crate) components: Vec<ComponentName>,
     /// How many objects the site declares, once it was planned.
@@ -73,6 +74,15 @@ pub(crate) enum Activity {
     Reconciling,
     /// It has done what it can.
     Resting,
+}
+
+/// Where a problem comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Side {
+    /// What is desired cannot be had: git, sources, mistakes in files.
+    Git,
+    /// What is desired cannot be reached: the cluster.
+    Cluster,
 }
 
 /// What does not work.
@@ -155,23 +165,26 @@ impl State {
     }
 
     /// Takes what does not work; the same problem is told once.
-    pub(super) fn failed(&mut self, problem: Problem) -> Option<News> {
-        let is_known = self
-            .problem
-            .as_ref()
-            .is_some_and(|known| known.code == problem.code && known.message == problem.message);
-        if is_known {
+    pub(super) fn failed(&mut self, side: Side, problem: Problem) -> Option<News> {
+        let is_same =
+            |known: &Problem| (&known.code, &known.message) == (&problem.code, &problem.message);
+        if self.problems.get(&side).is_some_and(is_same) {
             return None;
         }
         let news = News::new(Reason::Failed, format!("{}: {}", problem.code, problem.message));
-        self.problem = Some(problem);
+        self.problems.insert(side, problem);
         Some(news)
     }
 
-    /// Takes that everything works.
-    pub(super) fn works(&mut self) -> Option<News> {
-        let problem = self.problem.take()?;
+    /// Takes that one side works.
+    pub(super) fn works(&mut self, side: Side) -> Option<News> {
+        let problem = self.problems.remove(&side)?;
         Some(News::new(Reason::Recovered, format!("{} is over", problem.code)))
+    }
+
+    /// Returns what does not work, if anything; of two problems the one that comes first on the way from git.
+    pub(crate) fn problem(&self) -> Option<&Problem> {
+        self.problems.values().next()
     }
 
     /// Takes a plan: what is held, and what has drifted. `reach` is how much of the site it is about.

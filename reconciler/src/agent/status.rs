@@ -147,7 +147,7 @@ fn conditions(state: &State) -> [Verdict; 5] {
 fn ready(state: &State) -> Verdict {
     let verdict =
         |status, reason, message: String| Verdict { kind: "Ready", status, reason, message };
-    if let Some(problem) = &state.problem {
+    if let Some(problem) = state.problem() {
         return verdict("False", "Failing", format!("{}: {}", problem.code, problem.message));
     }
     if let Some((id, sick)) = state.sick.iter().next() {
@@ -179,7 +179,7 @@ fn ready(state: &State) -> Verdict {
 
 fn reconciling(state: &State) -> Verdict {
     let is_at_work = state.activity != Activity::Resting;
-    let retries = state.problem.as_ref().is_some_and(|problem| problem.passes);
+    let retries = state.problem().is_some_and(|problem| problem.passes);
     let (status, reason, message) = match (is_at_work, retries) {
         (true, _) => ("True", "Working", "the cluster is being brought in line"),
         (false, true) => ("True", "Retrying", "what failed is tried again by itself"),
@@ -190,7 +190,7 @@ fn reconciling(state: &State) -> Verdict {
 
 /// Stalled: only a commit, or a person, helps (kstatus).
 fn stalled(state: &State) -> Verdict {
-    let problem = state.problem.as_ref().filter(|problem| !problem.passes);
+    let problem = state.problem().filter(|problem| !problem.passes);
     let (status, reason, message) = match problem {
         Some(problem) => ("True", "Failing", format!("{}: {}", problem.code, problem.message)),
         None => ("False", "Works", "nothing stands in the way".to_owned()),
@@ -227,7 +227,7 @@ fn held_back(state: &State) -> Verdict {
 }
 
 fn word(state: &State) -> &'static str {
-    match (&state.problem, state.activity) {
+    match (state.problem(), state.activity) {
         (Some(_), _) => "Failing",
         (None, Activity::Starting) => "Starting",
         (None, Activity::Reconciling) => "Reconciling",
@@ -354,7 +354,7 @@ mod tests {
     };
 
     use super::{
-        super::state::{Problem, Sick},
+        super::state::{Problem, Sick, Side},
         *,
     };
 
@@ -465,14 +465,14 @@ mod tests {
             passes: false,
             since: at(0),
         };
-        state.problem = Some(problem.clone());
+        state.problems.insert(Side::Git, problem.clone());
         let stalled = |state: &State| {
             let [ready, reconciling, stalled, ..] = conditions(state);
             (ready.status, reconciling.status, stalled.status)
         };
         assert_eq!(stalled(&state), ("False", "False", "True"));
         problem.passes = true;
-        state.problem = Some(problem);
+        state.problems.insert(Side::Git, problem);
         assert_eq!(stalled(&state), ("False", "True", "False"));
         let before = status(&at_rest(), Some(3), &SiteSyncStatus::default(), at(0));
         let suspended = suspended(Some(4), &before, at(60));

@@ -23,7 +23,7 @@ use super::{
     news::{News, Reason},
     pace::Pace,
     reconcile::{Following, Reconciler, Told, Trigger},
-    state::{Problem, State},
+    state::{Problem, Side, State},
     status,
     web::{HookSecret, HookTarget, Hooks, Measure, Web},
 };
@@ -56,7 +56,7 @@ pub(super) async fn tend(tended: Tended) {
         let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default();
         let bug = Diagnostic::error(machine::BUG, format!("this is a bug in Sitewright: {said}"));
         let mut state = State::default();
-        let news = state.failed(Problem::of(&bug.into(), true, Timestamp::now()));
+        let news = state.failed(Side::Cluster, Problem::of(&bug.into(), true, Timestamp::now()));
         tell(&tended.home.teller(&tended.sync), news).await;
         let mut known = tended.sync.status.clone().unwrap_or_default();
         tended.show(&state, &mut known).await;
@@ -78,7 +78,8 @@ async fn tend_once(tended: &Tended) {
                 return;
             }
             Err(diagnostics) => {
-                let news = state.failed(Problem::of(&diagnostics, false, Timestamp::now()));
+                let news =
+                    state.failed(Side::Git, Problem::of(&diagnostics, false, Timestamp::now()));
                 tell(&teller, news).await;
                 tended.show(&state, &mut known).await;
             }

@@ -49,6 +49,8 @@ pub(super) struct KindWatch {
     pub(super) begun: Arc<Notify>,
     /// What was last seen of objects that have had an event.
     pub(super) seen: BTreeMap<Key, Digest>,
+    /// Whether nothing is known of what was before the version that is watched from.
+    pub(super) is_new: bool,
 }
 
 /// How a watch ended.
@@ -88,7 +90,8 @@ impl KindWatch {
             let mut at = from;
             match self.watch(&mut at, &mut failures).await {
                 End::Renewal => version = Some(at),
-                End::Gone => {}
+                // a server that says so again and again must not be asked without a pause
+                End::Gone => self.failed("the version is too old".to_owned(), &mut failures).await,
                 End::Broken(why) => {
                     version = Some(at);
                     self.failed(why, &mut failures).await;
@@ -105,15 +108,13 @@ impl KindWatch {
         sleep(back_off(*failures, None)).await;
     }
 
-    /// Returns the version to watch from, and notes that nothing is known of what was before.
-    async fn newest(&self) -> Result<String, Error> {
+    /// Returns the version to watch from; nothing is known of what was before.
+    async fn newest(&mut self) -> Result<String, Error> {
         let pairs = [("limit", "1"), ("labelSelector", self.scope.selector.as_str())];
         let url = query(&self.resource.collection(None), pairs);
         let request = Request::list(url, self.resource.display()).accept(METADATA_ONLY);
         let list: List = self.http.ask(request).await?.json()?;
-        self.shared.notice(|noticed| {
-            noticed.gaps.insert(self.kind.clone());
-        });
+        self.is_new = true;
         Ok(list.metadata.resource_version)
     }
 
@@ -135,6 +136,12 @@ impl KindWatch {
             Err(error) => return ended(&error),
         };
         let mut events = std::pin::pin!(events);
+        if std::mem::take(&mut self.is_new) {
+            // only now: where a kind can be listed and not watched, there is nothing to catch up with
+            self.shared.notice(|noticed| {
+                noticed.gaps.insert(self.kind.clone());
+            });
+        }
         self.shared.sign(&self.kind);
         self.begun.notify_one();
         let mut patience = RENEWAL + RENEWAL / 10 + SILENCE;

@@ -154,6 +154,7 @@ impl Watches {
                 shared: Arc::clone(&self.shared),
                 begun: Arc::clone(&first),
                 seen: BTreeMap::new(),
+                is_new: true,
             };
             tokio::spawn(watch.run());
             begun.push(first);
