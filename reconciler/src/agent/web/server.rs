@@ -25,7 +25,8 @@ use hyper_util::{
 use jiff::Timestamp;
 use sitewright_cluster::{CancellationToken, sync::SyncKey};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
     sync::Semaphore,
     task::{JoinSet, spawn_blocking},
     time::{Instant, sleep, timeout},
@@ -172,7 +173,7 @@ pub(crate) async fn serve(listener: TcpListener, routes: Router, stop: Cancellat
 }
 
 /// Answers the one request of a connection. Without keep-alive, so that nobody holds a place by saying nothing.
-async fn connection(socket: TcpStream, routes: Router) {
+async fn connection(socket: impl AsyncRead + AsyncWrite + Unpin, routes: Router) {
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)

@@ -1,9 +1,10 @@
-//! The listeners, over real sockets.
+//! The listeners, over real sockets; slow clients without one, so that time can be paused.
 
 use std::net::SocketAddr;
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    net::TcpStream,
     task::JoinHandle,
 };
 use tokio_util::sync::DropGuard;
@@ -172,4 +173,62 @@ async fn a_request_under_way_is_answered_when_it_stops() {
     assert_eq!(code(&answer), "202");
     to.ended.await.unwrap();
     assert!(TcpStream::connect(to.address).await.is_err(), "nobody listens any more");
+}
+
+// === slow clients ===
+
+/// Opens a connection that sends `begin` and then as it likes.
+async fn slow(routes: Router, begin: &str) -> DuplexStream {
+    let (mut ours, theirs) = duplex(LARGEST);
+    tokio::spawn(connection(theirs, routes));
+    ours.write_all(begin.as_bytes()).await.unwrap();
+    ours
+}
+
+/// A message whose body does not come.
+fn half_a_push() -> String {
+    let push = push("/hooks/lab/gpu", RIGHT);
+    push.strip_suffix("World!").unwrap().to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_sends_no_head_or_half_of_one_is_let_go() {
+    for begin in ["", "GET /livez HTTP/1.1\r\nHost: agent\r\n"] {
+        let (mut client, began) = (slow(status_routes(at_work()), begin).await, Instant::now());
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert_ne!(code(&answer), "200");
+        assert!(began.elapsed() >= HEAD, "{:?}", began.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_whose_body_does_not_come_is_not_waited_for() {
+    let web = at_work();
+    let trigger = waiting(&web);
+    let mut client = slow(hook_routes(web.clone()), &half_a_push()).await;
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await.unwrap();
+    assert_eq!(code(&answer), "408");
+    assert!(timeout(HEAD, trigger.pulled()).await.is_err(), "nobody pushed");
+    let text = web.metrics.text(Instant::now());
+    let counted = r#"sitewright_webhooks_total{forge="github",result="late"} 1"#;
+    assert!(text.contains(counted), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_keeps_sending_a_byte_at_a_time_is_let_go_all_the_same() {
+    for begin in [half_a_push(), "GET / HTTP/1.1\r\nx: ".to_owned()] {
+        let begin = begin.replace("Content-Length: 13", "Content-Length: 1000");
+        let (mut from, mut to) = tokio::io::split(slow(hook_routes(at_work()), &begin).await);
+        let drip = tokio::spawn(async move {
+            while to.write_all(b"a").await.is_ok() {
+                sleep(Duration::from_secs(1)).await;
+            }
+        });
+        let mut answer = String::new();
+        from.read_to_string(&mut answer).await.unwrap();
+        assert!(matches!(code(&answer), "" | "408"), "{answer}");
+        drip.abort();
+    }
 }
