@@ -31,6 +31,9 @@ pub(crate) enum RefusedSecret {
     /// It begins with `whsec_`, and no base64 follows.
     #[error("after `whsec_` comes no base64")]
     NoBase64,
+    /// Some of them would not be tried.
+    #[error("it has more than {TRIED} lines, and each is a secret")]
+    TooMany,
 }
 
 /// The secrets that a message is judged by, filled up with ones that nobody knows.
@@ -58,11 +61,15 @@ impl HookSecret {
     /// Takes the secrets in a text, one a line.
     ///
     /// # Errors
-    /// There is none, or one of them is none.
+    /// There is none, there are more than are tried, or one of them is none.
     pub(crate) fn lines(text: &str) -> Result<Vec<Self>, RefusedSecret> {
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
         let secrets: Vec<Self> = lines.map(Self::new).collect::<Result<_, _>>()?;
-        if secrets.is_empty() { Err(RefusedSecret::Empty) } else { Ok(secrets) }
+        match secrets.len() {
+            0 => Err(RefusedSecret::Empty),
+            1..=TRIED => Ok(secrets),
+            _ => Err(RefusedSecret::TooMany),
+        }
     }
 
     /// Makes a secret that nobody knows.

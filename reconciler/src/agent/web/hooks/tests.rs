@@ -286,4 +286,6 @@ fn an_empty_secret_is_none() {
     assert_eq!(why("whsec_").as_deref(), Some("it is empty"));
     assert_eq!(why("whsec_???").as_deref(), Some("after `whsec_` comes no base64"));
     assert_eq!(HookSecret::lines("old\nnew\n").unwrap().len(), 2);
+    let many = "it has more than 2 lines, and each is a secret";
+    assert_eq!(why("older\nold\nnew\n").as_deref(), Some(many), "one would never be tried");
 }
