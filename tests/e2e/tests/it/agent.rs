@@ -84,11 +84,14 @@ fn a_site_that_is_edited_is_applied_at_once_and_a_mistake_changes_nothing() {
     lab.file("site.yaml", "kind: Nonsense\n");
     agent.wait_to_say("Failed");
     assert_eq!(color(&lab, "one"), "blue");
+    mended(&lab, &agent, "one"); // what was desired before still is
     lab.component("app", &(map("one", "green") + &map("more", "green")));
     agent.wait_to_say("is over");
     agent.wait_to_say("2 changes, everything is as it should be");
     assert_eq!(color(&lab, "one"), "green");
-    stop(running);
+    let log = stop(running);
+    let at = |text: &str| log.find(text).unwrap_or(usize::MAX);
+    assert!(at("and is put right") < at("is over"), "the mistake was not over yet:\n{log}");
 }
 
 #[test]
