@@ -34,7 +34,7 @@ const QUIET: Duration = Duration::from_secs(3);
 /// Edits that are mended, one after another; each on another object, so that nobody takes it for a fight.
 const EDITS: usize = 100;
 /// What is waited for comes long before this.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) fn measure(program: &Program, objects: usize) -> Result<Figures> {
     super::say(&format!("the agent with {objects} objects: at rest, then mending"));
@@ -92,7 +92,12 @@ fn mending(plane: &ControlPlane, objects: usize) -> Result<Figures> {
                 Api::namespaced_with(client.clone(), namespace, &resource);
             let name = format!("settings-0-{index}");
             let edit = Patch::Merge(json!({ "data": { "color": "red" } }));
-            api.patch(&name, &PatchParams::default(), &edit).await?;
+            // somebody at a keyboard: what a controller writes is a conflict, and not mended
+            let by = PatchParams {
+                field_manager: Some("kubectl-edit".into()),
+                ..PatchParams::default()
+            };
+            api.patch(&name, &by, &edit).await?;
             let written = Instant::now();
             loop {
                 let live = api.get(&name).await?;
