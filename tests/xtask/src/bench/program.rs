@@ -44,6 +44,16 @@ impl Program {
         command
     }
 
+    /// Returns how long a run without a cluster takes; nobody watches it meanwhile, which would cost milliseconds.
+    pub(super) fn time(&self, folder: &Path, arguments: &[&str]) -> Result<Duration> {
+        let mut command = self.command(folder, None);
+        command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
+        let started = Instant::now();
+        let status = command.status().context("the program does not start")?;
+        ensure!(status.success(), "{arguments:?} ended with {status}");
+        Ok(started.elapsed())
+    }
+
     /// Runs the program on the site in `folder`; its exit code must be one of `codes`.
     pub(super) fn run(
         &self,
