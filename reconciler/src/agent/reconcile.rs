@@ -90,6 +90,10 @@ pub(crate) struct Reconciler {
     fights: Fights,
     /// Looks at the whole that failed in a row.
     failures: u32,
+    /// Looks at the whole in a row that found something to do.
+    busy: u32,
+    /// The inputs of the revision that could not be rendered last: it stops no apply.
+    refused: Option<Digest>,
     /// When to look at git, and at the whole cluster.
     due: Due,
 }
@@ -165,6 +169,8 @@ impl Reconciler {
             current: None,
             fights: Fights::default(),
             failures: 0,
+            busy: 0,
+            refused: None,
             due: Due { poll: Instant::now(), whole: None },
         };
         (reconciler, Told { state, news })
@@ -275,6 +281,7 @@ impl Reconciler {
             self.reports.tell(news);
             match self.desire(loaded).await {
                 Ok(()) => {
+                    self.refused = None;
                     let news = self.state.works(Side::Git);
                     self.reports.tell(news);
                     if let Next::Newer(newer) = self.reconcile().await {
@@ -284,6 +291,11 @@ impl Reconciler {
                 Err(diagnostics) => {
                     self.following.measure.reconciled(Reconciled::Failed);
                     self.broken(Side::Git, &diagnostics);
+                    self.refused = Some(revision.inputs);
+                    // an apply that it stopped goes on
+                    if self.current.is_some() && self.due.whole.is_none() {
+                        self.due.whole = Some(Instant::now());
+                    }
                 }
             }
         }
@@ -415,7 +427,10 @@ impl Reconciler {
     async fn newer(&mut self) -> pipeline::Loaded {
         loop {
             self.git().await;
-            if let Some(loaded) = self.fetch().await {
+            let found = self.fetch().await;
+            let is_refused =
+                |loaded: &pipeline::Loaded| Some(loaded.revision().inputs) == self.refused;
+            if let Some(loaded) = found.filter(|loaded| !is_refused(loaded)) {
                 return loaded;
             }
         }
@@ -430,11 +445,15 @@ impl Reconciler {
                 let news = self.state.works(Side::Cluster);
                 self.reports.tell(news);
                 self.failures = 0;
-                let rest = match report.end {
-                    End::Converged => self.following.pace.next_resync(),
-                    _ => self.following.pace.next_while_held(),
+                self.busy = self.busy.saturating_add(1);
+                // What the plan did not touch may be ill, so the whole is looked at once more, at once. Where that
+                // finds work again and again (a webhook that rewrites our field, a change that waits for one that is
+                // held), the pauses grow as after failures.
+                let pause = match self.busy {
+                    1 => Duration::ZERO,
+                    busy => self.following.pace.next_retry(busy),
                 };
-                self.look_again(rest);
+                self.due.whole = Some(Instant::now() + pause);
             }
             _ => {
                 if let Some(trouble) = report.troubles.first() {
@@ -462,12 +481,7 @@ impl Reconciler {
         } else {
             self.following.pace.next_resync()
         };
-        self.look_again(rest);
-    }
-
-    /// After an apply the whole is looked at once more, at once: what the plan did not touch may be ill.
-    fn look_again(&mut self, rest: Duration) {
-        let rest = if self.state.health_is_known { rest } else { Duration::ZERO };
+        self.busy = 0;
         self.due.whole = Some(Instant::now() + rest);
     }
 

@@ -244,6 +244,7 @@ impl State {
             }
             self.drift.insert(object.id.clone(), Drifted { object, since });
         }
+        self.fights.retain(|id, _| self.drift.contains_key(id));
         news
     }
 

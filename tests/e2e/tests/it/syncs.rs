@@ -3,7 +3,7 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
     thread,
     time::{Duration, Instant},
@@ -44,7 +44,6 @@ impl Followed {
     fn start(name: &str) -> Self {
         let mut lab = Lab::new(name);
         let crd = sitewright_e2e::project().join("schema/sitesync.crd.json");
-        let crd: PathBuf = crd;
         lab.kubectl(&["apply", "--server-side", "-f", crd.to_str().expect("a path")]);
         lab.kubectl(&["wait", "--for=condition=Established", "crd/sitesyncs.sitewright.dev"]);
         let folder = tempfile::tempdir().expect("a folder");
