@@ -9,3 +9,4 @@ mod commands;
 pub mod output;
 pub mod pipeline;
 mod plans;
+mod weigh;

@@ -77,6 +77,7 @@ fn desired(objects: Vec<Object>) -> Desired {
             .collect(),
         health: Vec::new(),
         hazards: Vec::new(),
+        waves: Vec::new(),
         ignore: Vec::new(),
         policy: ComponentPolicy { adopt: true, ..ComponentPolicy::default() },
     };

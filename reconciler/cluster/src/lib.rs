@@ -29,6 +29,7 @@ pub mod rights;
 mod scopes;
 pub mod sync;
 pub mod watch;
+pub mod work;
 
 pub use client::{Cluster, Connection, Deadlines, GivenKubeconfig, Listener, Requests};
 pub use error::Error;

@@ -5,10 +5,13 @@ use std::{
     sync::Arc,
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     digest::Digest,
     format::{
         blueprint::{HazardRule, HealthRule},
+        drain::Wave,
         site::{ComponentPolicy, DriftPolicy, IgnoreRule, SitePolicy, Tombstone},
     },
     name::{BlueprintName, ComponentName, SiteName},
@@ -50,10 +53,21 @@ pub struct DesiredComponent {
     pub health: Vec<HealthRule>,
     /// What changes do to running work.
     pub hazards: Vec<HazardRule>,
+    /// What is taken node by node once the objects are applied.
+    pub waves: Vec<DesiredWave>,
     /// Fields that another controller may own: the blueprint's and the component's own.
     pub ignore: Vec<IgnoreRule>,
     /// The component's rules for changes.
     pub policy: ComponentPolicy,
+}
+
+/// A wave of a component, with what its values say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DesiredWave {
+    /// The rule.
+    pub rule: Wave,
+    /// The value of the label that it sets, where it sets one and the values have it.
+    pub label: Option<String>,
 }
 
 /// One rendered object.
@@ -78,6 +92,7 @@ impl DesiredComponent {
             objects,
             health: self.health.clone(),
             hazards: self.hazards.clone(),
+            waves: self.waves.clone(),
             ignore: self.ignore.clone(),
             policy: self.policy.clone(),
         }

@@ -31,6 +31,15 @@ pub fn field_manager(site: &SiteName) -> String {
     format!("sitewright-{site}")
 }
 
+/// How the managers begin under which queues and nodes are held back.
+pub(crate) const DRAIN_MANAGER: &str = "sitewright-drain/";
+
+/// Returns the field manager under which `site` holds queues and nodes back while it drains them: of its own, so that
+/// giving back takes away exactly what was added, and leaves what a person set.
+pub fn drain_manager(site: &SiteName) -> String {
+    format!("{DRAIN_MANAGER}{site}")
+}
+
 /// One entry of `managedFields`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ManagerEntry {

@@ -24,6 +24,8 @@ pub(crate) enum Reason {
     Held,
     /// Nothing waits any more.
     Released,
+    /// Queues and nodes are held back for a change, or given back.
+    Draining,
     /// Somebody changed a live field, and it stays as it is.
     Drifted,
     /// Somebody changed a live field, and it was put right.
@@ -48,6 +50,7 @@ impl Reason {
             Self::Applied => "Applied",
             Self::Held => "Held",
             Self::Released => "Released",
+            Self::Draining => "Draining",
             Self::Drifted => "Drifted",
             Self::Mended => "Mended",
             Self::Fight => "Fight",

@@ -28,7 +28,15 @@ const LONGEST_RETRY: Duration = Duration::from_secs(10 * 60);
 /// is no event of ours.
 const HELD: Duration = Duration::from_secs(5 * 60);
 
+/// How often running jobs are looked at while they are waited for.
+const DRAINING: Duration = Duration::from_secs(10);
+
 impl Pace {
+    /// Returns when to look again at what is drained.
+    pub(crate) fn next_while_draining(&self) -> Duration {
+        jittered(DRAINING.min(self.resync))
+    }
+
     /// Returns when to look at git again: some time around [`Pace::poll`], so that many agents do not come in step.
     pub(crate) fn next_poll(&self) -> Duration {
         jittered(self.poll)

@@ -17,7 +17,7 @@ use sitewright_model::{
     format::site::DriftPolicy,
     live::{Live, Reach},
     object::{GroupKind, ObjectId},
-    plan::{self, Action, ApprovalFile, Consent, Drift, Mended, Plan},
+    plan::{self, Action, ApprovalFile, Consent, Drift, Gate, Mended, Plan},
     render,
 };
 use sitewright_source::{Location, Settings};
@@ -29,16 +29,23 @@ use tokio::{
 
 use super::{
     claim::{Claim, Claims},
+    drain::Drains,
     fight::{Fights, Turn},
     news::News,
     pace::Pace,
     state::{Activity, Problem, Side, State},
     web::{Fetched, Measure, Reconciled, Stage},
 };
-use crate::pipeline;
+use crate::{
+    pipeline,
+    weigh::{Weighed, weigh},
+};
 
 /// So many suspects are looked at one by one; more are found by a look at the whole, which lists each kind once.
 const ONE_BY_ONE: usize = 50;
+
+/// How long after an apply it is looked for nodes that a wave has to take.
+const WAVES: Duration = Duration::from_secs(10 * 60);
 
 /// News that may wait for their reader; further ones are dropped, and the state has what matters.
 const NEWS: usize = 256;
@@ -88,6 +95,9 @@ pub(crate) struct Reconciler {
     state: State,
     current: Option<Current>,
     fights: Fights,
+    drains: Drains,
+    /// Until when nodes may become due for a wave.
+    waves_until: Option<Instant>,
     /// Looks at the whole that failed in a row.
     failures: u32,
     /// Looks at the whole in a row that found something to do.
@@ -168,6 +178,8 @@ impl Reconciler {
             state: State::default(),
             current: None,
             fights: Fights::default(),
+            drains: Drains::default(),
+            waves_until: None,
             failures: 0,
             busy: 0,
             refused: None,
@@ -376,25 +388,34 @@ impl Reconciler {
         let begun = Instant::now();
         let live = self.following.cluster.observe(&desired, depth).await?;
         let now = Timestamp::now();
-        let plan = plan::plan(&desired, &live, now).with_approvals(&approvals);
+        let plan = plan::plan(&desired, &live, now);
+        let cluster = self.following.cluster.clone();
+        let mut weighed = weigh(&cluster, &desired, &live, plan, self.drains.may_hold()).await?;
+        weighed.plan = weighed.plan.with_approvals(&approvals);
         self.following.measure.took(Stage::Plan, begun);
-        let news = self.state.planned(&plan, &live.reach, now);
+        let plan = &weighed.plan;
+        let news = self.state.planned(plan, &live.reach, now);
         self.reports.tell(news);
         self.report();
-        if !has_work(&plan) {
-            let health = self.following.cluster.status(&desired, &live).await?;
+        if !has_work(plan) {
+            let health = cluster.status(&desired, &live).await?;
             let now = Timestamp::now();
             let news = self.state.assessed(&health, &Reach::Whole, now);
             self.reports.tell(news);
             self.state.applied = Some(plan.revision.clone());
-            self.rest(&plan);
+            let news = self.drains.step(&cluster, &desired, &weighed, &self.state).await?;
+            self.reports.tell(news);
+            self.rest(&weighed);
             return Ok(Next::Rest);
         }
+        let news = self.drains.step(&cluster, &desired, &weighed, &self.state).await?;
+        self.reports.tell(news);
         let begun = Instant::now();
-        let (report, next) = self.apply(&desired, &plan, &live).await?;
+        let (report, next) = self.apply(&desired, plan, &live).await?;
         self.following.measure.took(Stage::Apply, begun);
         self.following.measure.reconciled(Reconciled::of(report.end));
         self.conclude(&report, &live.reach);
+        self.watch_waves(&desired);
         Ok(next)
     }
 
@@ -469,20 +490,35 @@ impl Reconciler {
     }
 
     /// Nothing is to be done.
-    fn rest(&mut self, plan: &Plan) {
+    fn rest(&mut self, weighed: &Weighed) {
+        let plan = &weighed.plan;
         let news = self.state.works(Side::Cluster);
         self.reports.tell(news);
         self.failures = 0;
         let is_held = plan.changes().any(|(_, change)| !change.gates.is_empty());
         let end = if is_held { Reconciled::Held } else { Reconciled::Converged };
         self.following.measure.reconciled(end);
-        let rest = if is_held {
+        let is_watching = self.waves_until.is_some_and(|until| Instant::now() < until);
+        let is_draining = self.drains.may_hold()
+            || !weighed.draining.components.is_empty()
+            || !plan.waves.is_empty()
+            || is_watching;
+        let rest = if is_draining {
+            self.following.pace.next_while_draining()
+        } else if is_held {
             self.following.pace.next_while_held()
         } else {
             self.following.pace.next_resync()
         };
         self.busy = 0;
         self.due.whole = Some(Instant::now() + rest);
+    }
+
+    /// What an apply makes outdated shows only once an operator has acted on it, and is no event of ours.
+    fn watch_waves(&mut self, desired: &Desired) {
+        if desired.components.iter().any(|component| !component.waves.is_empty()) {
+            self.waves_until = Some(Instant::now() + WAVES);
+        }
     }
 
     fn retry(&mut self) {
@@ -525,6 +561,11 @@ impl Reconciler {
         let news = self.state.planned(&plan, &live.reach, now);
         self.reports.tell(news);
         self.report();
+        let waits_for_draining =
+            |gates: &[Gate]| gates.iter().any(|gate| matches!(gate, Gate::Drain { .. }));
+        if plan.changes().any(|(_, change)| waits_for_draining(&change.gates)) {
+            self.due.whole = Some(Instant::now());
+        }
         let paused = self.paused(&plan);
         if paused.is_empty() {
             return self.mend_now(part, &plan, &live).await;

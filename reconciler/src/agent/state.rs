@@ -12,6 +12,7 @@ use sitewright_cluster::{
 };
 use sitewright_model::{
     diagnostic::Diagnostics,
+    drain::WavePlan,
     format::blueprint::Hazard,
     health::Health,
     live::Reach,
@@ -19,6 +20,7 @@ use sitewright_model::{
     object::ObjectId,
     plan::{self, Action, Consent, Drift, DriftedObject, Gate, Mended, Plan, PlanDigest},
     revision::Revision,
+    work::Hit,
 };
 
 use super::news::{News, Reason};
@@ -26,6 +28,9 @@ use crate::output::words;
 
 /// Outcomes that are kept; older ones are dropped.
 pub(crate) const OUTCOMES: usize = 50;
+
+/// Running work that is named for a held change.
+const WORK: usize = 5;
 
 /// Objects that one sentence names.
 const NAMED: usize = 3;
@@ -54,6 +59,8 @@ pub(crate) struct State {
     pub(crate) sick: BTreeMap<ObjectId, Sick>,
     /// Changes that wait at their gates.
     pub(crate) held: BTreeMap<ObjectId, Held>,
+    /// What is taken node by node, and has nodes left.
+    pub(crate) waves: Vec<WavePlan>,
     /// Live fields that differ, and stay so.
     pub(crate) drift: BTreeMap<ObjectId, Drifted>,
     /// Objects over whose fields somebody else fights with us.
@@ -118,6 +125,8 @@ pub(crate) struct Held {
     pub(crate) hazard: Hazard,
     /// What it waits for.
     pub(crate) gates: Vec<Gate>,
+    /// Running work that it would hit, the first few.
+    pub(crate) work: Vec<Hit>,
     /// Since when.
     pub(crate) since: Timestamp,
 }
@@ -191,6 +200,7 @@ impl State {
     pub(super) fn planned(&mut self, plan: &Plan, reach: &Reach, now: Timestamp) -> Vec<News> {
         if *reach == Reach::Whole {
             self.plan = Some(plan.digest);
+            self.waves.clone_from(&plan.waves);
             let declared = plan.changes().filter(|(_, change)| {
                 !matches!(change.action, Action::Delete { .. } | Action::Release { .. })
             });
@@ -216,7 +226,8 @@ impl State {
             let same = before.get(&change.id).filter(|held| is_same_wait(&held.gates, &gates));
             let since = same.map_or(now, |held| held.since);
             let (component, hazard) = (component.name.clone(), change.hazard);
-            self.held.insert(change.id.clone(), Held { component, hazard, gates, since });
+            let work = change.hits.iter().flat_map(|hits| &hits.work).take(WORK).cloned().collect();
+            self.held.insert(change.id.clone(), Held { component, hazard, gates, work, since });
         }
         let new: Vec<&ObjectId> = self.held.keys().filter(|id| !before.contains_key(*id)).collect();
         let mut news = Vec::new();

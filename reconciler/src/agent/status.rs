@@ -9,15 +9,17 @@ use sitewright_cluster::{
     apply::End,
     sync::{
         AppliedRevision, ComponentStatus, Condition, DriftStatus, HeldStatus, InventoryReference,
-        OutcomeStatus, SiteSyncStatus,
+        OutcomeStatus, SiteSyncStatus, WaveStatus,
     },
 };
 use sitewright_model::{
+    drain::{DrainStage, NodeStage, WaveNode, WavePlan},
     health::Health,
     name::SiteName,
     object::ObjectId,
     plan::{Drift, DriftedField, Gate, Mended},
     revision::Revision,
+    work::Hit,
 };
 
 use super::state::{Activity, Drifted, Held, OUTCOMES, Outcome, State};
@@ -59,6 +61,7 @@ pub(super) fn status(
         components: state.components.iter().map(|name| component(state, name)).collect(),
         held_changes: count(state.held.len()),
         held_by_hazard: by_hazard,
+        waves: state.waves.iter().map(wave).collect(),
         held: state.held.iter().take(NAMED).map(|(id, held)| self::held(id, held)).collect(),
         drifted_objects: count(lasting.len()),
         drift: lasting.iter().take(NAMED).map(|(id, drifted)| drift(id, drifted)).collect(),
@@ -156,6 +159,9 @@ fn ready(state: &State) -> Verdict {
         let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
         return verdict("False", "Unhealthy", format!("{}: {id}: {why}{more}", sick.component));
     }
+    if let Some((wave, why)) = stopped_wave(state) {
+        return verdict("False", "WaveStopped", format!("{} {}: {why}", wave.component, wave.wave));
+    }
     match (state.activity, &state.applied) {
         (Activity::Reconciling | Activity::Starting, _) => {
             verdict("Unknown", "Reconciling", "the cluster is being brought in line".to_owned())
@@ -175,6 +181,10 @@ fn ready(state: &State) -> Verdict {
             verdict("Unknown", "Reconciling", "nothing is applied yet".to_owned())
         }
     }
+}
+
+fn stopped_wave(state: &State) -> Option<(&WavePlan, &String)> {
+    state.waves.iter().find_map(|wave| Some((wave, wave.stopped.as_ref()?)))
 }
 
 fn reconciling(state: &State) -> Verdict {
@@ -232,6 +242,7 @@ fn word(state: &State) -> &'static str {
         (None, Activity::Starting) => "Starting",
         (None, Activity::Reconciling) => "Reconciling",
         (None, Activity::Resting) if !state.sick.is_empty() => "Unhealthy",
+        (None, Activity::Resting) if stopped_wave(state).is_some() => "Unhealthy",
         (None, Activity::Resting) if !state.health_is_known => "Reconciling",
         (None, Activity::Resting) => "Ready",
     }
@@ -271,7 +282,64 @@ fn held(id: &ObjectId, held: &Held) -> HeldStatus {
         object: id.to_string(),
         hazard: held.hazard.name().to_owned(),
         gates: numbers(&held.gates),
+        message: held.gates.iter().find_map(waits),
+        work: held.work.iter().map(work).collect(),
         since: seconds(held.since),
+    }
+}
+
+/// Returns what a gate waits for, in words that stay the same while nothing changes.
+fn waits(gate: &Gate) -> Option<String> {
+    match gate {
+        Gate::Drain { unknown: Some(unknown), .. } => {
+            Some(cut(&format!("it cannot be told what to wait for: {unknown}")))
+        }
+        Gate::Drain { stage, left, since, deadline, .. } => {
+            let left = left.map(|left| format!("{left} jobs or notebooks left to finish"));
+            let left = left.unwrap_or_else(|| "running work is not known".to_owned());
+            let since = since.map(|since| format!(", waiting since {}", seconds(since)));
+            let until = deadline.map(|deadline| format!(", until {}", seconds(deadline)));
+            let stage = match stage {
+                DrainStage::NotBegun | DrainStage::Waiting => "",
+                DrainStage::GaveUp => "; the deadline is over, and everything was given back",
+            };
+            let (since, until) = (since.unwrap_or_default(), until.unwrap_or_default());
+            Some(format!("{left}{since}{until}{stage}"))
+        }
+        Gate::Window { opens: Some(opens) } => {
+            Some(format!("the next window opens {}", seconds(opens.at)))
+        }
+        _ => None,
+    }
+}
+
+fn work(hit: &Hit) -> String {
+    let whose = hit.person.as_deref().map(|person| format!(" of {person}")).unwrap_or_default();
+    let queue = hit.queue.as_deref().map(|queue| format!(", queue {queue}")).unwrap_or_default();
+    let since = hit.since.map(|since| format!(", since {}", seconds(since))).unwrap_or_default();
+    cut(&format!("{}{whose}{queue}{since}", hit.work))
+}
+
+fn wave(wave: &WavePlan) -> WaveStatus {
+    let told = |node: &WaveNode| {
+        let stage = match &node.stage {
+            NodeStage::Pending => return None,
+            NodeStage::Waiting => {
+                format!("waiting for {}", words::count(node.work.len(), "job"))
+            }
+            NodeStage::Changing => "being changed".to_owned(),
+            NodeStage::GaveUp => "given back at the deadline".to_owned(),
+            NodeStage::Broken { why } => format!("did not come back: {why}"),
+        };
+        Some(cut(&format!("{}: {stage}", node.node)))
+    };
+    WaveStatus {
+        component: wave.component.to_string(),
+        wave: wave.wave.clone(),
+        done: i64::try_from(wave.done).unwrap_or(i64::MAX),
+        left: count(wave.nodes.len()),
+        nodes: wave.nodes.iter().filter_map(told).take(FIELDS).collect(),
+        stopped: wave.stopped.as_deref().map(cut),
     }
 }
 
@@ -404,6 +472,7 @@ mod tests {
             component: "storage".parse().unwrap(),
             hazard: Hazard::EvictsJobs,
             gates: vec![Gate::Approval { hazard: Hazard::EvictsJobs }],
+            work: Vec::new(),
             since: at(10),
         };
         state.held.insert(id("DaemonSet", "driver"), held);

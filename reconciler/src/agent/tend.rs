@@ -337,7 +337,8 @@ async fn tell(teller: &Teller, news: Option<News>) {
     let Some(News { reason, message, object }) = news else { return };
     tracing::info!(target: "sitewright::news", reason = reason.text(), ?object, "{message}");
     // what goes well is in the status; an Event for each would drown the others
-    if reason.is_warning() || matches!(reason, Reason::Applied | Reason::Mended) {
+    if reason.is_warning() || matches!(reason, Reason::Applied | Reason::Mended | Reason::Draining)
+    {
         teller.tell(reason.text(), reason.is_warning(), &message).await;
     }
 }

@@ -14,6 +14,7 @@ use crate::{
     cli::{Context, Failure},
     output::{Detail, plan as output},
     pipeline,
+    weigh::weigh,
 };
 
 /// A site, the cluster, and what lies between them.
@@ -87,5 +88,6 @@ pub(super) fn compared(
     let live = context.wait(cluster.observe(desired, depth))?;
     context.doing("planning");
     let plan = plan::plan(desired, &live, Timestamp::now());
-    Ok((live, plan))
+    let weighed = context.wait(weigh(cluster, desired, &live, plan, false))?;
+    Ok((live, weighed.plan))
 }

@@ -23,7 +23,7 @@ use sitewright_model::{
     digest::Digest,
     format::lock::Lock,
     name::SiteName,
-    render::{self, RenderedComponent, SiteParts},
+    render::{self, RenderedComponent, SiteParts, Values},
     revision::Revision,
 };
 use sitewright_source::{Cache, Snapshot, cache, snapshot::Origin};
@@ -238,7 +238,8 @@ fn render_parsed(
 fn rules_of(component: &ParsedComponent) -> DesiredComponent {
     let input = &component.input;
     let depends_on = component.depends_on.clone();
-    render::without_objects(&input.component, &input.blueprint.blueprint, depends_on)
+    let values = Values { values: &input.values, sensitive: &input.sensitive };
+    render::without_objects(&input.component, &input.blueprint.blueprint, values, depends_on)
 }
 
 fn render_component(

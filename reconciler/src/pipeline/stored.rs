@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use serde::{Deserialize, Serialize};
 use sitewright_model::{
     code,
-    desired::{DesiredComponent, DesiredObject},
+    desired::{DesiredComponent, DesiredObject, DesiredWave},
     diagnostic::{Diagnostic, Diagnostics, FileSpan, Severity},
     digest::Digest,
     format::{
@@ -22,7 +22,7 @@ use sitewright_model::{
 };
 
 /// Counts changes of the stored form and of what rendering makes of the same inputs.
-pub(super) const FORMAT: &str = "sitewright rendering 2";
+pub(super) const FORMAT: &str = "sitewright rendering 3";
 
 /// The bytes of a digest.
 const DIGEST: usize = 32;
@@ -207,6 +207,7 @@ pub(super) struct StoredComponent {
     depends_on: Vec<ComponentName>,
     health: Vec<HealthRule>,
     hazards: Vec<HazardRule>,
+    waves: Vec<DesiredWave>,
     ignore: Vec<IgnoreRule>,
     policy: ComponentPolicy,
     /// The key of its objects.
@@ -223,6 +224,7 @@ impl StoredComponent {
             depends_on: component.depends_on.clone(),
             health: component.health.clone(),
             hazards: component.hazards.clone(),
+            waves: component.waves.clone(),
             ignore: component.ignore.clone(),
             policy: component.policy.clone(),
             key,
@@ -239,6 +241,7 @@ impl StoredComponent {
             objects: Vec::new(),
             health: self.health,
             hazards: self.hazards,
+            waves: self.waves,
             ignore: self.ignore,
             policy: self.policy,
         }

@@ -66,6 +66,8 @@ pub(crate) enum Next {
 pub(crate) struct Query<'a> {
     pub(crate) namespace: Option<&'a str>,
     pub(crate) selector: Option<&'a str>,
+    /// A field selector.
+    pub(crate) fields: Option<&'a str>,
     pub(crate) content: Content,
     /// Objects of a page.
     pub(crate) page: u64,
@@ -81,7 +83,7 @@ pub(crate) enum Content {
 impl Query<'_> {
     /// All objects of a kind, whole.
     pub(crate) const ALL: Self =
-        Self { namespace: None, selector: None, content: Content::Whole, page: PAGE };
+        Self { namespace: None, selector: None, fields: None, content: Content::Whole, page: PAGE };
 }
 
 #[derive(Deserialize)]
@@ -143,6 +145,7 @@ async fn page(
     let limit = asked.page.to_string();
     let mut pairs = vec![("limit", limit.as_str())];
     pairs.extend(asked.selector.map(|selector| ("labelSelector", selector)));
+    pairs.extend(asked.fields.map(|fields| ("fieldSelector", fields)));
     if !token.is_empty() {
         pairs.push(("continue", token));
     }

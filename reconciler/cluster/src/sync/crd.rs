@@ -175,6 +175,9 @@ pub struct SiteSyncStatus {
     /// How many live objects differ and stay so.
     #[serde(default)]
     pub drifted_objects: i64,
+    /// What is taken node by node, and has nodes left.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waves: Vec<WaveStatus>,
     /// What differs, who changed it and when; the first fifty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drift: Vec<DriftStatus>,
@@ -245,8 +248,34 @@ pub struct HeldStatus {
     pub hazard: String,
     /// What it waits for: the numbers of the gates, each with a page in the book.
     pub gates: Vec<String>,
+    /// What it waits for, in words, where the numbers do not tell it all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Running work that it would hit; the first five.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub work: Vec<String>,
     /// Since when, RFC 3339.
     pub since: String,
+}
+
+/// What is taken node by node.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WaveStatus {
+    /// The component.
+    pub component: String,
+    /// The wave.
+    pub wave: String,
+    /// Nodes that need nothing any more.
+    pub done: i64,
+    /// Nodes that are left.
+    pub left: i64,
+    /// Nodes that are being taken, and those that did not come back, each with where it stands; the first ten.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<String>,
+    /// Why it cannot go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<String>,
 }
 
 /// A live object that differs.

@@ -18,7 +18,7 @@ pub use self::{
     crd::{
         AppliedRevision, ClusterReference, ComponentStatus, Condition, DriftMode, DriftStatus,
         HeldStatus, InventoryReference, OutcomeStatus, SecretReference, SiteSync, SiteSyncSpec,
-        SiteSyncStatus, Source, Webhook, definition,
+        SiteSyncStatus, Source, WaveStatus, Webhook, definition,
     },
     events::Teller,
     list::{Change, Syncs},

@@ -19,6 +19,7 @@ fn site_with(hazard: Option<Hazard>) -> Site {
         on: HazardOn::Delete,
         is,
         because: "jobs read it".into(),
+        hits: None,
     };
     Site::new("recorded")
         .component("stays", [config_map("recorded", "stays", "v")])

@@ -145,6 +145,7 @@ impl Site {
             objects,
             health: Vec::new(),
             hazards: Vec::new(),
+            waves: Vec::new(),
             ignore: Vec::new(),
             policy: ComponentPolicy::default(),
         });

@@ -14,4 +14,5 @@ codes! {
     REPLACEMENT_REFUSED = 411, "a replacement that the server would not accept";
     CIRCLE = 412, "objects wait for each other in a circle";
     WINDOW_CLOSED = 413, "a change waits for a maintenance window";
+    DRAINING = 414, "a change waits for running jobs to finish";
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     KIND, KIND_IN_WORDS, Located,
+    drain::{HitsRule, Wave},
     site::{API_VERSION, IgnoreRule},
 };
 use crate::{
@@ -113,6 +114,9 @@ pub struct BlueprintSpec {
     /// What changes do to running work.
     #[serde(default)]
     pub hazards: Vec<HazardRule>,
+    /// What is taken node by node once the objects are applied.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waves: Vec<Wave>,
     /// Fields that another controller may own: never drift.
     #[serde(default)]
     pub ignore: Vec<IgnoreRule>,
@@ -328,6 +332,9 @@ pub struct HazardRule {
     /// Why, in words for the plan.
     #[schemars(length(min = 1))]
     pub because: String,
+    /// Where the work is that it hits. Default: what the kind itself tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hits: Option<HitsRule>,
 }
 
 /// Which change of an object is hazardous.

@@ -9,6 +9,7 @@
 pub mod approval;
 pub mod blueprint;
 mod check;
+pub mod drain;
 pub(crate) mod explain;
 pub mod lock;
 pub mod maintenance;

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::{
     KIND, KIND_IN_WORDS, Located,
+    drain::DrainPolicy,
     maintenance::{MaintenanceWindow, WindowFrom},
 };
 use crate::{
@@ -302,6 +303,9 @@ pub struct ComponentPolicy {
     /// From which hazard on a change waits for a maintenance window; default: the site's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<WindowFrom>,
+    /// What changes that evict jobs or reboot nodes do about the jobs that run; default they wait for an approval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<DrainPolicy>,
     /// Whether objects that are already on the cluster and belong to nobody are taken into ownership. Default false.
     #[serde(default)]
     pub adopt: bool,

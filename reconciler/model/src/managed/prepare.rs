@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{
-    LeftOut, LiveFields, ManagerEntry, Prepared, Resolution, Rules, Transfer,
+    DRAIN_MANAGER, LeftOut, LiveFields, ManagerEntry, Prepared, Resolution, Rules, Transfer,
     adoption::is_adopted,
     dispute::{self, Certainty, Findings, Intruder},
     field_manager,
@@ -216,6 +216,26 @@ impl Preparation<'_> {
             // A path that cannot be read lets nobody keep anything.
             let Ok(path) = rule.field.parse::<FieldPath>() else { continue };
             self.leave_out(rule, &path, &ours, prepared);
+        }
+        self.leave_out_held(&ours, prepared);
+    }
+
+    /// What is held back while a change is drained is given back by the drain, and is no drift until then.
+    fn leave_out_held(&self, ours: &str, prepared: &mut Prepared) {
+        let field = match (
+            self.desired.object.id().kind.group.as_str(),
+            self.desired.object.id().kind.kind.as_str(),
+        ) {
+            ("kueue.x-k8s.io", "ClusterQueue") => "/spec/stopPolicy",
+            ("", "Node") => "/spec/unschedulable",
+            _ => return,
+        };
+        for (entry, theirs) in self.owners.others(ours) {
+            let is_drain = entry.manager.starts_with(DRAIN_MANAGER);
+            if is_drain && dispute::leave_out(theirs, field, &mut prepared.body) {
+                let (pointer, manager) = (field.to_owned(), entry.manager.clone());
+                prepared.left_out.push(LeftOut { pointer, manager });
+            }
         }
     }
 

@@ -43,6 +43,7 @@ impl Case {
             objects: vec![],
             health: vec![],
             hazards: vec![],
+            waves: vec![],
             ignore: vec![],
             policy: ComponentPolicy::default(),
         };

@@ -3,7 +3,7 @@
 //! Comes in: a [`Plan`] and the approval files of its revision. Goes out: the same plan, with what a file opens
 //! moved from each change's gates to what was approved. The digest stays: an approval must not change what it approves.
 //!
-//! A file opens what waits for consent to the plan as a whole: approval and blast radius. It does not open a maintenance
+//! A file opens what waits for consent to the plan as a whole: approval, blast radius and draining. It does not open a maintenance
 //! window: it is written days ahead, and the window says when. A tombstone, a conflict or a refusal it opens no more than
 //! any digest does.
 
@@ -59,7 +59,7 @@ pub enum Standing {
 impl Gate {
     /// Returns whether an approval of the plan by a file in git opens this gate.
     pub fn opens_by_approval(&self) -> bool {
-        matches!(self, Self::Approval { .. } | Self::BlastRadius { .. })
+        matches!(self, Self::Approval { .. } | Self::BlastRadius { .. } | Self::Drain { .. })
     }
 }
 

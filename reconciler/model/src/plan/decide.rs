@@ -8,7 +8,7 @@ use super::{
     Action, Change, ChangeCause, ComponentPlan, FORMAT, FieldChange, Gate, Judged, Plan,
     PlanDigest, PlannedCluster,
     diff::Difference,
-    digest,
+    digest, drain,
     guard::{self, Buried, Doomed, Finding, Question},
     hazard::{self, Danger, Deed},
     unwanted::Unwanted,
@@ -54,6 +54,7 @@ pub fn plan(desired: &Desired, live: &Live, now: Timestamp) -> Plan {
         approvals: Vec::new(),
         digest: PlanDigest(Digest::of("")),
         components: frame.components(drafts),
+        waves: Vec::new(),
     };
     plan.digest = digest::of(&plan, desired.digest);
     plan
@@ -298,8 +299,22 @@ impl<'a> Frame<'a> {
     /// A tombstone that names the object is the consent to its loss, and needs no second one.
     fn gate_approval(&self, all: &mut [Weighed<'a>]) {
         let from = approve_from(self.desired.policy.approve);
+        let drained: BTreeSet<&ComponentName> = self
+            .desired
+            .components
+            .iter()
+            .filter(|component| component.policy.drain.is_some())
+            .map(|component| &component.name)
+            .collect();
         for weighed in all.iter_mut() {
             let hazard = weighed.danger.hazard;
+            if drained.contains(weighed.component) && drain::is_drained(hazard) {
+                // what finished first is not hit: consent is for who cannot wait
+                if !weighed.draft.is_going_anyway() {
+                    weighed.draft.gates.push(drain::closed());
+                }
+                continue;
+            }
             let asks = match (&weighed.draft.action, hazard) {
                 (Action::Create, Hazard::DestroysData) => true,
                 (_, Hazard::DestroysData) => false,
@@ -409,6 +424,7 @@ fn change(draft: Draft<'_>, danger: Danger) -> Change {
         cause: draft.cause,
         hazard: danger.hazard,
         because,
+        hits: None,
         gates,
         approved: Vec::new(),
         judged: draft.judged,

@@ -13,6 +13,8 @@
 //! done on Saturday, when the window opens. The windows themselves are in the rendering's digest, with all policies.
 //! What approvals in git open is not in it either: they are made for a digest that is there before them.
 //!
+//! Nor is what runs, and what is left of it to wait for: it comes and goes.
+//!
 //! Values of secret fields come in through the rendering's digest; their live values do not.
 
 use serde_json::{Value, json};
@@ -46,7 +48,7 @@ fn binds(change: &Change) -> bool {
     }
 }
 
-fn part(change: &Change) -> Value {
+pub(super) fn part(change: &Change) -> Value {
     json!({
         "id": change.id,
         "apiVersion": change.api_version,
@@ -83,7 +85,7 @@ fn gates(change: &Change) -> impl Iterator<Item = Value> {
 /// A gate without the words that a server or a guard chose; none where it comes and goes with the time.
 fn gate(gate: &Gate) -> Option<Value> {
     Some(match gate {
-        Gate::Window { .. } => return None,
+        Gate::Window { .. } | Gate::Drain { .. } => return None,
         Gate::Approval { hazard } => json!({ "approval": hazard }),
         Gate::Tombstone { uid, .. } => json!({ "tombstone": uid }),
         Gate::BlastRadius { wanted, allowed } => json!({ "blastRadius": [wanted, allowed] }),

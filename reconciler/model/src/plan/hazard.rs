@@ -294,6 +294,11 @@ pub(super) fn work() -> impl Iterator<Item = GroupKind> {
     JOBS.iter().chain(WORKLOADS).map(|(group, kind)| GroupKind::new(*group, *kind))
 }
 
+/// Returns whether objects of `kind` are computations or sessions of people.
+pub(crate) fn is_job(kind: &GroupKind) -> bool {
+    is_one_of(kind, JOBS)
+}
+
 fn is_one_of(kind: &GroupKind, list: &[(&str, &str)]) -> bool {
     list.iter().any(|(group, name)| kind.group == *group && kind.kind == *name)
 }
@@ -325,7 +330,8 @@ fn on_update(deed: &Deed<'_>, danger: &mut Danger) {
     let kind = &deed.id.kind;
     for (group, name, field, hazard, because) in FIELDS {
         let fits = kind.group == *group && kind.kind == *name && touches(deed, field);
-        if fits && !(*hazard == Hazard::RestartsPods && is_scaled_to_zero(deed.live)) {
+        let is_idle = *hazard == Hazard::RestartsPods && is_scaled_to_zero(deed.live);
+        if fits && !is_idle && !waits_for_its_pods(deed, field) {
             danger.raise(*hazard, *because);
         }
     }
@@ -343,6 +349,22 @@ fn on_update(deed: &Deed<'_>, danger: &mut Danger) {
     if kind.group.is_empty() && kind.kind == "Node" && becomes_true("/spec/unschedulable") {
         danger.raise(Hazard::RestartsPods, "the node takes no new pods");
     }
+}
+
+/// Returns whether what changes is felt only once somebody deletes the pods: a wave does, or a person.
+fn waits_for_its_pods(deed: &Deed<'_>, field: &str) -> bool {
+    let (pointer, value) = match (deed.id.kind.kind.as_str(), field) {
+        ("DaemonSet", "spec.template") => ("/spec/updateStrategy/type", Value::from("OnDelete")),
+        ("ClusterPolicy", "spec.driver") => {
+            ("/spec/driver/upgradePolicy/autoUpgrade", Value::Bool(false))
+        }
+        _ => return false,
+    };
+    let is_so = deed.live.and_then(|live| live.pointer(pointer)) == Some(&value);
+    let changes = deed.differences.iter().any(|difference| {
+        pointer.starts_with(&difference.live) || difference.live.starts_with(pointer)
+    });
+    is_so && !changes
 }
 
 fn on_scale_down(deed: &Deed<'_>, of: u64, fewer: u64, danger: &mut Danger) {

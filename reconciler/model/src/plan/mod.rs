@@ -8,6 +8,7 @@ mod approval;
 mod decide;
 pub mod diff;
 mod digest;
+mod drain;
 mod drift;
 mod gate;
 pub mod graph;
@@ -20,7 +21,9 @@ mod window;
 
 pub use approval::{ApprovalFile, SeenApproval, Standing};
 pub use decide::plan;
+pub use drain::{Draining, Wanted};
 pub use drift::{DRIFT_FORMAT, Drift, DriftReport, DriftedField, DriftedObject, Mended, drift};
+pub(crate) use hazard::is_job;
 pub use window::{Calendar, Opening};
 
 use jiff::Timestamp;
@@ -31,10 +34,12 @@ pub use crate::managed::Attribution;
 use crate::{
     code::{Code, plan as code},
     digest::Digest,
+    drain::{DrainStage, WavePlan},
     format::blueprint::Hazard,
     name::{BlueprintName, ComponentName, SiteName},
     object::{ObjectId, Shown, Uid},
     revision::Revision,
+    work::Hits,
 };
 
 /// The digest that an approval and an apply are bound to.
@@ -69,6 +74,9 @@ pub struct Plan {
     pub digest: PlanDigest,
     /// By component, in the order of the site file; removed components last.
     pub components: Vec<ComponentPlan>,
+    /// What is taken node by node once the objects are applied; waves with nothing left to do are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waves: Vec<WavePlan>,
 }
 
 /// Which cluster a plan is for.
@@ -115,6 +123,9 @@ pub struct Change {
     /// Why it is hazardous, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub because: Vec<String>,
+    /// The running work that it would hit now; none where it hurts nothing, or nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hits: Option<Hits>,
     /// What it waits for; empty: it goes ahead.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<Gate>,
@@ -289,6 +300,21 @@ pub enum Gate {
         /// When the next one opens; none where none does within two weeks.
         opens: Option<Opening>,
     },
+    /// Running jobs and notebooks that it would hit finish first: the component's `policy.drain`.
+    Drain {
+        /// Where the draining stands.
+        stage: DrainStage,
+        /// How many of them are left; none where nobody looked.
+        left: Option<u64>,
+        /// Since when they are waited for.
+        #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+        since: Option<Timestamp>,
+        /// Until when they are waited for.
+        #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+        deadline: Option<Timestamp>,
+        /// Why what it hits cannot be told.
+        unknown: Option<String>,
+    },
 }
 
 /// Whether a person has agreed to this very plan, by its digest.
@@ -338,6 +364,7 @@ impl Gate {
             Self::Terminating { .. } => Some(code::TERMINATING),
             Self::UnprovenReplacement { .. } => Some(code::REPLACEMENT_REFUSED),
             Self::Window { .. } => Some(code::WINDOW_CLOSED),
+            Self::Drain { .. } => Some(code::DRAINING),
             Self::ReportOnly => None,
         }
     }
@@ -346,7 +373,13 @@ impl Gate {
     ///
     /// A closed window is opened too: whoever names the plan says that it may be done, and when.
     pub fn opens_by_consent(&self) -> bool {
-        matches!(self, Self::Approval { .. } | Self::BlastRadius { .. } | Self::Window { .. })
+        matches!(
+            self,
+            Self::Approval { .. }
+                | Self::BlastRadius { .. }
+                | Self::Window { .. }
+                | Self::Drain { .. }
+        )
     }
 }
 

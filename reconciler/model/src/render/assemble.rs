@@ -1,6 +1,6 @@
 //! Putting the components of a site together: scopes across components, one owner for each object, the digest.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -8,11 +8,12 @@ use serde_json::Value;
 use super::{RenderedComponent, Scope, declare};
 use crate::{
     code,
-    desired::{Desired, DesiredComponent, DesiredObject},
+    desired::{Desired, DesiredComponent, DesiredObject, DesiredWave},
     diagnostic::{Diagnostic, Diagnostics},
     digest::{Digest, DigestOfParts},
     format::{
         blueprint::Blueprint,
+        drain::Wave,
         site::{Component, SitePolicy, Tombstone},
     },
     name::{ComponentName, SiteName},
@@ -33,10 +34,20 @@ pub struct SiteParts {
     pub tombstones: Vec<Tombstone>,
 }
 
+/// The values of a component.
+#[derive(Clone, Copy)]
+pub struct Values<'a> {
+    /// The values, defaults laid in.
+    pub values: &'a Value,
+    /// JSON pointers to those that must never be shown.
+    pub sensitive: &'a BTreeSet<String>,
+}
+
 /// Collects the rules of a component and of its blueprint; its objects come later.
 pub fn without_objects(
     component: &Component,
     blueprint: &Blueprint,
+    values: Values<'_>,
     depends_on: Vec<ComponentName>,
 ) -> DesiredComponent {
     let spec = &blueprint.spec;
@@ -48,9 +59,26 @@ pub fn without_objects(
         objects: Vec::new(),
         health: spec.health.clone(),
         hazards: spec.hazards.clone(),
+        waves: spec.waves.iter().map(|rule| wave(rule, values)).collect(),
         ignore: spec.ignore.iter().chain(&component.policy.ignore).cloned().collect(),
         policy: component.policy.clone(),
     }
+}
+
+/// The value of a label is shown, so a secret one is none.
+fn wave(rule: &Wave, Values { values, sensitive }: Values<'_>) -> DesiredWave {
+    let label = rule.label.as_ref().and_then(|label| {
+        let pointer = format!("/{}", label.from.replace('.', "/"));
+        if sensitive.iter().any(|secret| pointer.starts_with(secret.as_str())) {
+            return None;
+        }
+        match values.pointer(&pointer)? {
+            Value::String(text) if !text.is_empty() => Some(text.clone()),
+            value @ (Value::Bool(_) | Value::Number(_)) => Some(value.to_string()),
+            _ => None,
+        }
+    });
+    DesiredWave { rule: rule.clone(), label }
 }
 
 /// Puts a site together.
@@ -191,13 +219,14 @@ fn rules(component: &DesiredComponent) -> Vec<u8> {
         objects,
         health,
         hazards,
+        waves,
         ignore,
         policy,
     } = component;
     let version = version.to_string();
     let rules =
         (name, blueprint, version, depends_on, objects.len(), health, hazards, ignore, policy);
-    json(&rules)
+    json(&(rules, waves))
 }
 
 fn json(value: &impl Serialize) -> Vec<u8> {

@@ -26,7 +26,7 @@ mod selector;
 mod served;
 mod template;
 
-pub use assemble::{SiteParts, assemble, without_objects};
+pub use assemble::{SiteParts, Values, assemble, without_objects};
 pub use component::{component, secret_texts, sources, unknown_upstream};
 pub use input::{
     Artifact, BlueprintFolder, ComponentInput, SourceOutput, SourceRequest, SourceText,

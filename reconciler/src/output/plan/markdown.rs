@@ -9,6 +9,7 @@ use super::{
     Invocation, Tally,
     view::{self, ComponentView},
     waits::{self, Wait, Way},
+    work,
 };
 use crate::output::{
     field::{self, Body, DiffLine},
@@ -37,6 +38,8 @@ pub fn markdown(plan: &Plan, invocation: &Invocation) -> String {
     let waits = waits::waits(plan, invocation);
     page.push_str(&bounded_waits(&waits));
     page.push_str(&hazards(plan));
+    page.push_str(&running(plan));
+    page.push_str(&waves(plan));
     let left_out = components(plan, &mut page);
     page.push_str(&tail(plan, &tally, left_out, invocation));
     page
@@ -63,6 +66,51 @@ fn head(plan: &Plan, tally: &Tally) -> String {
     page.push_str(&format!("| Plan | `{}` |\n", plan.digest.0));
     if let Some(file) = view::approved_by(plan) {
         page.push_str(&format!("| Approved | by {} |\n", code(&file)));
+    }
+    page.push('\n');
+    page
+}
+
+fn running(plan: &Plan) -> String {
+    let rows = work::rows(plan);
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut page = format!("#### Running now, and would be hit: {}\n\n", work::total(&rows));
+    page.push_str("| | work | whose | holds | runs |\n|---|---|---|---|---|\n");
+    for row in rows.iter().take(HAZARD_ROWS) {
+        let (whose, holds) = (prose(&row.whose), prose(&row.holds));
+        page.push_str(&format!(
+            "| {} | {} | {whose} | {holds} | {} |\n",
+            row.sort,
+            code(&row.work),
+            row.age
+        ));
+    }
+    if rows.len() > HAZARD_ROWS {
+        page.push_str(&format!("| | … {} more | | | |\n", rows.len() - HAZARD_ROWS));
+    }
+    page.push('\n');
+    page
+}
+
+fn waves(plan: &Plan) -> String {
+    let waves = work::waves(plan);
+    if waves.is_empty() {
+        return String::new();
+    }
+    let mut page = "#### Node by node\n\n".to_owned();
+    for wave in &waves {
+        page.push_str(&format!("- {}\n", prose(&wave.lead)));
+        if let Some(stopped) = &wave.stopped {
+            page.push_str(&format!("  - **It stops there**: {}\n", prose(stopped)));
+        }
+        for (node, told) in wave.nodes.iter().take(HAZARD_ROWS) {
+            page.push_str(&format!("  - {}: {}\n", code(node), prose(told)));
+        }
+        if wave.nodes.len() > HAZARD_ROWS {
+            page.push_str(&format!("  - … {} more\n", wave.nodes.len() - HAZARD_ROWS));
+        }
     }
     page.push('\n');
     page

@@ -8,6 +8,7 @@ mod tests;
 mod text;
 mod view;
 mod waits;
+mod work;
 
 pub(crate) use markdown::code;
 pub use markdown::markdown;

@@ -29,6 +29,7 @@ pub(crate) fn change(kind: &str, name: &str, action: Action) -> Change {
         cause: ChangeCause::Revision,
         hazard: Hazard::Safe,
         because: Vec::new(),
+        hits: None,
         gates: Vec::new(),
         approved: Vec::new(),
         judged: Judged::Server,
@@ -336,6 +337,7 @@ fn plan(components: Vec<ComponentPlan>) -> Plan {
         approvals: Vec::new(),
         digest: PlanDigest(Digest::of("plan")),
         components,
+        waves: Vec::new(),
     }
 }
 

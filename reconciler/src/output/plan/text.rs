@@ -9,6 +9,7 @@ use super::{
     Invocation, Tally,
     view::{self, ComponentView},
     waits::{self, Wait, Way},
+    work,
 };
 use crate::output::{
     field::{self, Body, DiffLine},
@@ -30,6 +31,8 @@ pub fn text(plan: &Plan, look: &Look, invocation: &Invocation) -> String {
     page.header(plan);
     page.waits(plan, &waits::waits(plan, invocation));
     page.hazards(plan);
+    page.work(plan);
+    page.waves(plan);
     if !tally.is_quiet() || look.detail == Detail::Full {
         page.components(plan);
     }
@@ -171,8 +174,60 @@ impl Page<'_> {
             for reason in &change.because {
                 self.prose(FIELD_INDENT, &words::clean(reason));
             }
+            if let Some(sentence) = work::sentence(change) {
+                self.prose(FIELD_INDENT, &sentence);
+            }
             if let Some(file) = approved_by.as_ref().filter(|_| !change.approved.is_empty()) {
                 self.prose(FIELD_INDENT, &format!("approved by {file}"));
+            }
+        }
+    }
+
+    /// Names what runs now and would be hit.
+    fn work(&mut self, plan: &Plan) {
+        let rows = work::rows(plan);
+        if rows.is_empty() {
+            return;
+        }
+        self.gap();
+        let total = work::total(&rows);
+        self.line(format!("{} {total}", paint(look::WARN, "Running now, and would be hit:")));
+        self.gap();
+        let limit = if self.look.detail == Detail::Full { usize::MAX } else { NAMED_PER_WAIT };
+        for row in rows.iter().take(limit) {
+            let whose =
+                if row.whose.is_empty() { String::new() } else { format!("  {}", row.whose) };
+            let sort = paint(look::DIM, format!("{:<8}", row.sort));
+            self.line(format!("    {sort}  {}{whose}", row.work));
+            let gap = if row.age.is_empty() { "" } else { ", " };
+            self.prose(FIELD_INDENT + 4, &format!("{}{gap}{}", row.holds, row.age));
+        }
+        if rows.len() > limit {
+            let dots = self.look.glyphs.ellipsis();
+            self.line(format!("    {dots} {} more (-v lists all)", rows.len() - limit));
+        }
+    }
+
+    fn waves(&mut self, plan: &Plan) {
+        let waves = work::waves(plan);
+        if waves.is_empty() {
+            return;
+        }
+        self.gap();
+        self.line(paint(look::STRONG, "Node by node"));
+        let limit = if self.look.detail == Detail::Full { usize::MAX } else { NAMED_PER_WAIT };
+        for wave in &waves {
+            self.gap();
+            self.line(format!("  {}", wave.lead));
+            if let Some(stopped) = &wave.stopped {
+                self.prose(4, &format!("It stops there: {stopped}"));
+            }
+            for (node, told) in wave.nodes.iter().take(limit) {
+                self.prose(4, &format!("{node}: {told}"));
+            }
+            if wave.nodes.len() > limit {
+                let dots = self.look.glyphs.ellipsis();
+                self.line(format!("    {dots} {} more", wave.nodes.len() - limit));
             }
         }
     }
@@ -349,6 +404,10 @@ impl Page<'_> {
     fn summary(&mut self, plan: &Plan, tally: &Tally, invocation: &Invocation) {
         self.gap();
         if tally.is_quiet() {
+            if !plan.waves.is_empty() {
+                self.line("The objects are as desired; the agent takes the nodes that are left.");
+                return;
+            }
             let objects = words::count(tally.unchanged + tally.record, "object");
             self.line(format!("{} {objects} as desired.", paint(look::GOOD, "No changes:")));
             if tally.record > 0 {

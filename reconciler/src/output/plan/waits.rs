@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use sitewright_model::{
     code::Code,
+    drain::DrainStage,
     health::finalizers::served,
     name::ComponentName,
     object::ObjectId,
     plan::{Action, Change, Gate, Opening, Plan},
 };
 
-use super::Invocation;
+use super::{Invocation, work};
 use crate::output::words;
 
 /// Changes that wait for the same thing, and how to go on.
@@ -66,6 +67,7 @@ enum Kind {
     BlastRadius,
     Approval,
     Window,
+    Drain,
     OtherSite,
     Conflict,
     Adoption,
@@ -80,6 +82,7 @@ fn kind(gate: &Gate) -> Kind {
     match gate {
         Gate::Approval { .. } => Kind::Approval,
         Gate::Window { .. } => Kind::Window,
+        Gate::Drain { .. } => Kind::Drain,
         Gate::Tombstone { .. } => Kind::Tombstone,
         Gate::EmptyRendering { .. } => Kind::EmptyRendering,
         Gate::BlastRadius { .. } => Kind::BlastRadius,
@@ -174,7 +177,7 @@ fn wait<'a>(
         .map(|held| WaitItem {
             component: held.component,
             change: held.change,
-            reasons: reasons(held),
+            reasons: reasons(held, plan),
         })
         .collect();
     let rule = rule(kind, held, plan);
@@ -190,6 +193,7 @@ fn title(kind: Kind) -> &'static str {
         Kind::BlastRadius => "Blast radius",
         Kind::Approval => "Approval",
         Kind::Window => "Maintenance window",
+        Kind::Drain => "Draining",
         Kind::OtherSite => "Other site",
         Kind::Conflict => "Conflict",
         Kind::Adoption => "Adoption",
@@ -210,6 +214,7 @@ fn rule(kind: Kind, held: &[Held<'_>], plan: &Plan) -> String {
         Kind::BlastRadius => return blast_radius(held),
         Kind::Approval => "These changes hit running work; a person approves exactly this plan.",
         Kind::Window => return window(held, plan),
+        Kind::Drain => "Running jobs and notebooks that these changes would hit finish first.",
         Kind::OtherSite => "An object belongs to one site only.",
         Kind::Conflict => "Another field manager owns fields that the site sets.",
         Kind::Adoption => "It is already on the cluster and belongs to no site.",
@@ -255,13 +260,15 @@ fn window(held: &[Held<'_>], plan: &Plan) -> String {
     }
 }
 
-fn reasons(held: &Held<'_>) -> Vec<String> {
+fn reasons(held: &Held<'_>, plan: &Plan) -> Vec<String> {
     match held.gate {
-        Gate::Approval { .. } | Gate::Window { .. } if held.change.because.is_empty() => {
-            vec![format!("it {}", hazard_verb(held.change.hazard))]
-        }
         Gate::Approval { .. } | Gate::Window { .. } => {
-            held.change.because.iter().map(|because| words::clean(because)).collect()
+            danger(held.change).into_iter().chain(work::sentence(held.change)).collect()
+        }
+        Gate::Drain { .. } => {
+            let told = work::sentence(held.change);
+            let drain = work::drain(held.gate, plan.made);
+            danger(held.change).into_iter().chain(told).chain([drain]).collect()
         }
         Gate::Tombstone { because, .. } | Gate::MissingEvidence { because } => {
             vec![words::clean(because)]
@@ -291,6 +298,13 @@ fn reasons(held: &Held<'_>) -> Vec<String> {
     }
 }
 
+fn danger(change: &Change) -> Vec<String> {
+    if change.because.is_empty() {
+        return vec![format!("it {}", hazard_verb(change.hazard))];
+    }
+    change.because.iter().map(|because| words::clean(because)).collect()
+}
+
 fn hazard_verb(hazard: sitewright_model::format::blueprint::Hazard) -> &'static str {
     use sitewright_model::format::blueprint::Hazard;
     match hazard {
@@ -318,6 +332,7 @@ fn ways(
         }],
         Kind::Approval => approve(plan, invocation),
         Kind::Window => past_the_window(plan, invocation),
+        Kind::Drain => past_the_draining(held, plan, invocation),
         Kind::BlastRadius => {
             let advice = Way::Advice(format!(
                 "If they are not all meant to go, undo what removed them. If this is usual for the \
@@ -374,6 +389,18 @@ fn past_the_window(plan: &Plan, invocation: &Invocation) -> Vec<Way> {
     let waits = "An apply does them once a window is open.".to_owned();
     let does = "To approve and apply exactly this plan now, and not wait for it".to_owned();
     vec![Way::Advice(waits), named(plan, invocation, does)]
+}
+
+fn past_the_draining(held: &[Held<'_>], plan: &Plan, invocation: &Invocation) -> Vec<Way> {
+    let gave_up =
+        held.iter().any(|held| matches!(held.gate, Gate::Drain { stage: DrainStage::GaveUp, .. }));
+    let waits = if gave_up {
+        "It is not tried again by itself until the change, or the component's `policy.drain`, is another."
+    } else {
+        "The agent lets nothing new start there, waits, does them, and gives queues and nodes back."
+    };
+    let does = "To approve and apply exactly this plan now, and hit what runs".to_owned();
+    vec![Way::Advice(waits.to_owned()), named(plan, invocation, does)]
 }
 
 fn named(plan: &Plan, invocation: &Invocation, does: String) -> Way {

@@ -429,6 +429,7 @@ fn hazards_come_from_the_kind_and_from_the_blueprint() {
         on,
         is,
         because: "the queue drains".into(),
+        hits: None,
     };
     let field = |field: &str| HazardOn::Field { field: field.into() };
     for (on, hazard) in [

@@ -89,6 +89,7 @@ fn a_blueprint_may_name_further_data() {
         on: HazardOn::Delete,
         is: Hazard::DestroysData,
         because: "its buckets go".into(),
+        hits: None,
     }];
     assert_eq!(stake(&one(&world, &a)), "its buckets go");
 }

@@ -77,6 +77,7 @@ fn what_a_changed_field_does_it_does_in_a_replacement_too() {
         on: HazardOn::Field { field: "spec.template".into() },
         is: Hazard::EvictsJobs,
         because: "it serves licences".into(),
+        hits: None,
     };
     let server = |selector: &str, image: &str| {
         let spec = json!({ "selector": selector, "template": image });
@@ -104,6 +105,7 @@ fn leave_to_change_an_object_is_no_leave_to_delete_it() {
         on: HazardOn::Field { field: "spec.failureDomain".into() },
         is: Hazard::DestroysData,
         because: "Ceph moves every copy".into(),
+        hits: None,
     }];
     let id = id("ceph.rook.io", "CephBlockPool", "n", "home");
     let tombstone = |allows: Allows| Tombstone {

@@ -3,6 +3,7 @@
 pub(crate) mod world;
 
 mod actions;
+mod drain;
 mod gates;
 mod guards;
 mod hazards;

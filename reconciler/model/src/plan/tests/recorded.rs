@@ -15,7 +15,7 @@ use crate::{
 };
 
 fn rule(on: HazardOn, is: Hazard, because: &str) -> HazardRule {
-    HazardRule { kind: "Store".into(), name: None, on, is, because: because.into() }
+    HazardRule { kind: "Store".into(), name: None, on, is, because: because.into(), hits: None }
 }
 
 fn store() -> serde_json::Value {

@@ -59,6 +59,7 @@ pub(crate) fn component(name: &str, depends_on: &[&str]) -> DesiredComponent {
         objects: vec![],
         health: vec![],
         hazards: vec![],
+        waves: vec![],
         ignore: vec![],
         policy: ComponentPolicy::default(),
     }

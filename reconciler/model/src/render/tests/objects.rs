@@ -157,7 +157,8 @@ fn site_of(components: Vec<(&str, RenderedComponent)>) -> Result<Desired, String
                 "name": name, "blueprint": { "name": "demo" },
             }))
             .unwrap();
-            (without_objects(&component, &blueprint.blueprint, Vec::new()), rendered)
+            let values = Values { values: &Value::Null, sensitive: &BTreeSet::new() };
+            (without_objects(&component, &blueprint.blueprint, values, Vec::new()), rendered)
         })
         .collect();
     assemble(parts, components).map_err(|error| shown(&error))

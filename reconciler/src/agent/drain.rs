@@ -1,0 +1,90 @@
+//! Draining in the loop of one site: what is held back goes on, ends, or begins, one step for each look.
+
+use std::collections::BTreeSet;
+
+use sitewright_cluster::{Cluster, Error};
+use sitewright_model::{
+    desired::Desired,
+    drain::{self, Ledger, Situation},
+    name::ComponentName,
+    plan::Action,
+};
+
+use super::{
+    news::{News, Reason},
+    state::State,
+};
+use crate::{output::words, weigh::Weighed};
+
+/// Draining as one loop knows it.
+#[derive(Debug, Default)]
+pub(super) struct Drains {
+    /// What is held back, as it was left; none before the first look: a life before this one may have left something.
+    ledger: Option<Ledger>,
+    /// What deeds were refused with, so that it is told once.
+    refused: Vec<String>,
+}
+
+impl Drains {
+    /// Returns whether something may be held back.
+    pub(super) fn may_hold(&self) -> bool {
+        self.ledger.as_ref().is_none_or(|ledger| !ledger.is_empty())
+    }
+
+    /// Takes the next step, if there is one.
+    pub(super) async fn step(
+        &mut self,
+        cluster: &Cluster,
+        desired: &Desired,
+        weighed: &Weighed,
+        state: &State,
+    ) -> Result<Vec<News>, Error> {
+        let Some(running) = &weighed.running else {
+            self.ledger = Some(Ledger::default());
+            return Ok(Vec::new());
+        };
+        let unhealthy = unhealthy(desired, weighed, state);
+        let situation = Situation {
+            desired,
+            plan: &weighed.plan,
+            draining: &weighed.draining,
+            running,
+            unhealthy: &unhealthy,
+        };
+        let next = drain::next(situation);
+        let is_idle =
+            next.deeds.is_empty() && next.before == running.ledger && next.after == running.ledger;
+        if is_idle {
+            self.ledger = Some(next.after);
+            return Ok(Vec::new());
+        }
+        // until it is known how it went, something may be held
+        self.ledger = None;
+        let refused = cluster.drain(&desired.site, &running.ledger, &next).await?;
+        let mut news: Vec<News> =
+            next.news.iter().map(|news| News::new(Reason::Draining, words::clean(news))).collect();
+        if refused.is_empty() {
+            self.ledger = Some(next.after);
+        }
+        if refused != self.refused {
+            news.extend(refused.iter().map(|why| News::new(Reason::Draining, words::clean(why))));
+            self.refused = refused;
+        }
+        Ok(news)
+    }
+}
+
+/// Returns the components of which it is not known that they are well: nothing of theirs is given back yet.
+fn unhealthy(desired: &Desired, weighed: &Weighed, state: &State) -> BTreeSet<ComponentName> {
+    if !state.health_is_known {
+        return desired.components.iter().map(|component| component.name.clone()).collect();
+    }
+    let sick = state.sick.values().map(|sick| sick.component.clone());
+    let changing = weighed.plan.components.iter().filter(|component| {
+        component.changes.iter().any(|change| {
+            !matches!(change.action, Action::None | Action::Record | Action::Unknown)
+                && change.gates.is_empty()
+        })
+    });
+    sick.chain(changing.map(|component| component.name.clone())).collect()
+}
