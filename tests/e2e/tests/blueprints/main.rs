@@ -1,5 +1,6 @@
 //! The blueprint library on upstream's own charts, CRDs and, where it runs out of a cluster, operators.
 
+mod drain;
 mod kueue;
 mod lab_gpu;
 mod rook;
