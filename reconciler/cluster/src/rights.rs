@@ -19,7 +19,7 @@ const OWNED: [&str; 6] = ["create", "delete", "get", "list", "patch", "watch"];
 const SEEN: [&str; 2] = ["get", "list"];
 
 /// What guards and health look at, whatever the site has: what runs, what is stored, and why something waits.
-const LOOKED_AT: [(&str, &[&str]); 7] = [
+const LOOKED_AT: [(&str, &[&str]); 18] = [
     (
         "",
         &[
@@ -38,6 +38,21 @@ const LOOKED_AT: [(&str, &[&str]); 7] = [
     ("storage.k8s.io", &["storageclasses"]),
     ("apiextensions.k8s.io", &["customresourcedefinitions"]),
     ("events.k8s.io", &["events"]),
+    // whose pods run, and by which queue they came
+    ("kueue.x-k8s.io", &["clusterqueues", "resourceflavors", "workloads"]),
+    ("batch.volcano.sh", &["jobs"]),
+    ("jobset.x-k8s.io", &["jobsets"]),
+    ("trainer.kubeflow.org", &["trainjobs"]),
+    (
+        "kubeflow.org",
+        &["jaxjobs", "mpijobs", "notebooks", "paddlejobs", "pytorchjobs", "tfjobs", "xgboostjobs"],
+    ),
+    ("ray.io", &["rayclusters", "rayjobs", "rayservices"]),
+    ("sparkoperator.k8s.io", &["sparkapplications"]),
+    ("argoproj.io", &["workflows"]),
+    ("leaderworkerset.x-k8s.io", &["leaderworkersets"]),
+    ("workload.codeflare.dev", &["appwrappers"]),
+    ("slinky.slurm.net", &["nodesets"]),
 ];
 
 const RBAC: &str = "rbac.authorization.k8s.io";
@@ -68,6 +83,9 @@ pub fn rules<'d>(sites: impl IntoIterator<Item = &'d Desired> + Clone) -> Vec<Ru
     }
     let mut handed_on = BTreeSet::new();
     for site in sites {
+        for (group, plural, more) in held_back(site) {
+            allow(group, plural, more);
+        }
         let plurals = brought(site);
         for plural in plurals.values() {
             allow(&plural.0, &plural.1, &SEEN); // how many instances a definition has
@@ -96,6 +114,24 @@ pub fn rules<'d>(sites: impl IntoIterator<Item = &'d Desired> + Clone) -> Vec<Ru
     let mut rules: Vec<Rule> = by_verbs.into_iter().map(rule).collect();
     rules.extend(handing_on(handed_on));
     rules
+}
+
+/// What draining and waves do: they hold nodes and queues back, and restart and evict pods. Nothing of it is allowed where no
+/// component asks for it.
+fn held_back(site: &Desired) -> Vec<(&'static str, &'static str, &'static [&'static str])> {
+    let drains = site.components.iter().any(|component| component.policy.drain.is_some());
+    let has_waves = site.components.iter().any(|component| !component.waves.is_empty());
+    let mut rights: Vec<(&str, &str, &'static [&'static str])> = Vec::new();
+    if drains || has_waves {
+        rights.push(("", "nodes", &["patch"]));
+        rights.push(("kueue.x-k8s.io", "clusterqueues", &["patch"]));
+    }
+    if has_waves {
+        rights.push(("", "pods", &["delete"]));
+        rights.push(("", "pods/eviction", &["create"]));
+        rights.push(("apps", "controllerrevisions", &["list"]));
+    }
+    rights
 }
 
 /// Nobody can write a role that allows more than they may do themselves, or bind one, but by these two verbs; for

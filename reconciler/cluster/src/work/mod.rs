@@ -68,7 +68,7 @@ impl Cluster {
             .iter()
             .map(read::pod)
             .collect();
-        owners::resolve(&self.http, &kinds, &mut pods, &mut running.missing).await?;
+        owners::resolve(&self.http, &kinds, &mut pods).await?;
         running.pods = pods.into_iter().map(read::RawPod::finish).collect();
         self.queues(&kinds, &mut running).await?;
         for set in self.all(&kinds, NODE_SET, Query::ALL, &mut running.missing).await? {

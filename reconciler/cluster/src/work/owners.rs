@@ -29,14 +29,9 @@ const TOP: [(&str, &str); 4] =
 /// Completes the owners of `pods`.
 ///
 /// # Errors
-/// The server does not answer; an owner that may not be looked at is noted in `missing`, and one that is gone ends the
-/// chain.
-pub(super) async fn resolve(
-    http: &Http,
-    kinds: &Kinds,
-    pods: &mut [RawPod],
-    missing: &mut Vec<String>,
-) -> Result<(), Error> {
+/// The server does not answer. An owner that is gone, or that may not be looked at, ends the chain: then the nearer one is
+/// named.
+pub(super) async fn resolve(http: &Http, kinds: &Kinds, pods: &mut [RawPod]) -> Result<(), Error> {
     let mut known: BTreeMap<ObjectId, Answer> = BTreeMap::new();
     for _ in 0..DEPTH {
         let wanted: BTreeSet<Owner> = pods
@@ -55,9 +50,6 @@ pub(super) async fn resolve(
             break;
         }
     }
-    let refused: BTreeSet<&String> =
-        known.values().filter_map(|one| one.refused.as_ref()).collect();
-    missing.extend(refused.into_iter().cloned());
     Ok(())
 }
 
@@ -66,7 +58,6 @@ pub(super) async fn resolve(
 struct Answer {
     owner: Option<Owner>,
     said: Said,
-    refused: Option<String>,
 }
 
 /// Takes one step up for every pod; returns whether any could.
@@ -97,15 +88,11 @@ async fn ask(http: &Http, kinds: &Kinds, owner: Owner) -> Result<(ObjectId, Answ
     let request = Request::get(url, what.clone()).accept(METADATA_ONLY);
     let body: Value = match http.send(request).await {
         Ok(answer) => answer.json()?,
-        Err(Failure::Refused(refused)) if refused.is_not_found() => {
+        Err(Failure::Refused(refused)) if refused.is_not_found() || refused.code == 403 => {
             return Ok((owner.id, Answer::default()));
-        }
-        Err(Failure::Refused(refused)) if refused.code == 403 => {
-            let refused = Some(format!("may not look at {}", resource.display()));
-            return Ok((owner.id, Answer { refused, ..Answer::default() }));
         }
         Err(failure) => return Err(http.error(failure, Verb::Get, &what)),
     };
     let above = read::controller(body.get("metadata"), owner.id.namespace.as_deref());
-    Ok((owner.id, Answer { owner: above, said: read::said(&body), refused: None }))
+    Ok((owner.id, Answer { owner: above, said: read::said(&body) }))
 }

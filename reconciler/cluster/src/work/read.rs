@@ -31,6 +31,8 @@ const NOT_A_PERSON: &str = "controller";
 pub(super) struct RawPod {
     pod: Pod,
     is_session: bool,
+    /// Whether its containers are not started again for ever.
+    ends: bool,
     /// Its controllers as far as they are known, from the nearest outwards.
     pub(super) owners: Vec<Owner>,
 }
@@ -58,7 +60,7 @@ impl RawPod {
 
     pub(super) fn finish(self) -> Pod {
         let owners: Vec<ObjectId> = self.owners.into_iter().map(|owner| owner.id).collect();
-        Pod { sort: Sort::of(&owners, self.is_session), owners, ..self.pod }
+        Pod { sort: Sort::of(&owners, self.is_session, self.ends), owners, ..self.pod }
     }
 }
 
@@ -83,6 +85,7 @@ pub(super) fn pod(body: &Value) -> RawPod {
     let since =
         time(body, "/status/startTime").or_else(|| time(body, "/metadata/creationTimestamp"));
     let mut pod = RawPod {
+        ends: matches!(text(body, "/spec/restartPolicy").as_str(), "Never" | "OnFailure"),
         is_session: label(body, "component").as_deref() == Some("singleuser-server"),
         pod: Pod {
             name: text(body, "/metadata/name"),

@@ -35,10 +35,11 @@ pub enum Sort {
 
 impl Sort {
     /// Returns what a pod of these owners is, from the nearest outwards; `is_session`: its labels say that it is the
-    /// server of a person's notebook.
+    /// server of a person's notebook; `ends`: its `restartPolicy` is not `Always`, as no service's is.
     ///
-    /// A pod that nothing owns is somebody's own, and is taken for a job: nothing starts it again.
-    pub fn of(owners: &[ObjectId], is_session: bool) -> Self {
+    /// A pod that nothing owns is somebody's own, and is taken for a job: nothing starts it again. So is one of a kind
+    /// that nobody here knows, where it has an end.
+    pub fn of(owners: &[ObjectId], is_session: bool, ends: bool) -> Self {
         let is = |group: &str, kind: &str| {
             owners.iter().any(|owner| owner.kind.group == group && owner.kind.kind == kind)
         };
@@ -49,7 +50,7 @@ impl Sort {
         } else if is("slinky.slurm.net", "NodeSet") {
             // slurmd itself: whether jobs run in it the NodeSet's status tells
             Self::Daemon
-        } else if owners.is_empty() || owners.iter().any(|owner| is_job(&owner.kind)) {
+        } else if ends || owners.is_empty() || owners.iter().any(|owner| is_job(&owner.kind)) {
             Self::Job
         } else {
             Self::Service
@@ -69,5 +70,36 @@ impl Sort {
             Self::Service => "service",
             Self::Daemon => "daemon",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::GroupKind;
+
+    fn owner(group: &str, kind: &str) -> ObjectId {
+        ObjectId {
+            kind: GroupKind::new(group, kind),
+            namespace: Some("n".into()),
+            name: "x".into(),
+        }
+    }
+
+    #[test]
+    fn what_has_an_end_is_waited_for_and_what_a_controller_keeps_running_is_not() {
+        let of = |owners: &[ObjectId], ends| Sort::of(owners, false, ends);
+        let web = [owner("apps", "ReplicaSet"), owner("apps", "Deployment")];
+        assert_eq!(of(&web, false), Sort::Service);
+        assert_eq!(of(&[owner("apps", "DaemonSet")], false), Sort::Daemon);
+        assert_eq!(of(&[owner("batch", "Job")], true), Sort::Job);
+        // restartPolicy Always, and a job all the same
+        assert_eq!(of(&[owner("ray.io", "RayCluster")], false), Sort::Job);
+        assert_eq!(of(&[owner("example.edu", "Sweep")], true), Sort::Job);
+        assert_eq!(of(&[], false), Sort::Job);
+        let notebook = [owner("apps", "StatefulSet"), owner("kubeflow.org", "Notebook")];
+        assert_eq!(of(&notebook, false), Sort::Notebook);
+        assert_eq!(Sort::of(&[], true, false), Sort::Notebook);
+        assert_eq!(of(&[owner("slinky.slurm.net", "NodeSet")], false), Sort::Daemon);
     }
 }

@@ -198,8 +198,12 @@ fn a_change_of_the_gpus_waits_for_the_job_lets_none_start_happens_and_gives_back
     site.lab.component("gpus", &objects(4, "570"));
     let plan = site.lab.run(&["plan"]);
     assert_eq!(plan.code, 2, "{plan}");
-    for told in ["Draining [SW0414]", "Job.batch research/train", "ada, queue users", "8 nvidia.com/gpu on gpu-"]
-    {
+    for told in [
+        "Draining [SW0414]",
+        "Job.batch research/train",
+        "ada, queue users",
+        "8 nvidia.com/gpu on gpu-",
+    ] {
         assert!(plan.stdout.contains(told), "no `{told}` in\n{plan}");
     }
 

@@ -89,7 +89,10 @@ impl Stage {
         let helm = Tool::Helm.find()?;
         let folder = tempfile::Builder::new().prefix("sitewright-demo-").tempdir()?;
         let mirrors = Mirrors::make(&folder.path().join("mirrors"))?.file;
-        let nodes = Nodes::named("node").count(2);
+        let nodes = Nodes::named("node")
+            .count(2)
+            .capacity("nvidia.com/gpu", "8")
+            .label("nvidia.com/gpu.present", "true");
         let control_plane = ControlPlane::start(Options::new().scheduler().nodes(nodes))?;
         let stage = Self { control_plane, folder, program, mirrors, helm, step, seen: Vec::new() };
         stage.make_repository()?;
@@ -195,6 +198,14 @@ impl Stage {
             ensure!(text.contains(from), "the example site no longer says `{from}`");
             Ok(text.replacen(from, to, 1))
         })
+    }
+
+    /// Writes a file of the repository, for the next commit.
+    pub(super) fn write(&self, path: &str, text: &str) -> Result<()> {
+        let path = self.repository().join(path);
+        fs::create_dir_all(path.parent().context("a file lies in a folder")?)?;
+        fs::write(&path, text)?;
+        self.git(&["add", "--all"]).map(drop)
     }
 
     /// Cuts the site file off at `from` and commits that.

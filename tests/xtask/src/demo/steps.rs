@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use sitewright_testbed::{AuditEvent, Mode};
 
-use super::stage::{Stage, say};
+use super::stage::{Agent, Stage, say};
 
 /// Plays all steps; ends at the first thing that is not as it should be.
 pub(super) fn play(stage: &mut Stage) -> Result<()> {
@@ -19,7 +19,9 @@ pub(super) fn play(stage: &mut Stage) -> Result<()> {
     stage.play("the change is mended", mend)?;
     stage.play("a component leaves the site", leave)?;
     stage.play("what holds data goes by tombstone", bury)?;
-    stage.play("the agent does it by itself", follow)
+    let mut agent = None;
+    stage.play("the agent does it by itself", |stage| follow(stage, &mut agent))?;
+    stage.play("a new driver waits for a job", |stage| wave(stage, &mut agent))
 }
 
 fn plan_first(stage: &mut Stage) -> Result<String> {
@@ -146,8 +148,8 @@ fn bury(stage: &mut Stage) -> Result<String> {
 }
 
 /// From here on nobody gives commands: the agent follows the branch, and the cluster.
-fn follow(stage: &mut Stage) -> Result<String> {
-    let mut agent = stage.agent()?;
+fn follow(stage: &mut Stage, running: &mut Option<Agent>) -> Result<String> {
+    let agent = running.insert(stage.agent()?);
     agent.wait_to_say("NewRevision")?;
     say("A push, and nothing else:");
     stage.commit("vision gets 8 more CPUs", "vision: { cpus: 24,", "vision: { cpus: 32,")?;
@@ -162,6 +164,80 @@ fn follow(stage: &mut Stage) -> Result<String> {
     let mended = quota(stage)?;
     ensure!(mended == "32", "the quota is {mended}");
     Ok("a push is applied, and an edit is put right with the culprit named".into())
+}
+
+/// The blueprint of the step: a stand-in for the driver of a GPU operator.
+const DRIVER: [(&str, &str); 3] = [
+    ("blueprint.yaml", include_str!("node-driver/blueprint.yaml")),
+    ("values.schema.json", include_str!("node-driver/values.schema.json")),
+    ("templates/driver.yaml.j2", include_str!("node-driver/templates/driver.yaml.j2")),
+];
+
+const JOB: &str = r#"{ apiVersion: batch/v1, kind: Job, metadata: { name: train, namespace: vision,
+  labels: { sitewright.dev/owner: ada } }, spec: { template: { metadata: { labels: { job: train } }, spec: {
+  restartPolicy: Never, containers: [{ name: train, image: example.org/train, resources: {
+  requests: { cpu: 1, memory: 1Gi }, limits: { cpu: 1, memory: 1Gi, nvidia.com/gpu: 8 } } }] } } } }"#;
+
+/// The agent still runs; the change is pushed while a job holds the GPUs of one node.
+fn wave(stage: &mut Stage, running: &mut Option<Agent>) -> Result<String> {
+    let agent = running.as_mut().context("the agent runs")?;
+    for (file, text) in DRIVER {
+        stage.write(&format!("blueprints/node-driver/{file}"), text)?;
+    }
+    stage.commit(
+        "a driver for the GPUs",
+        "  tombstones:\n",
+        "    - name: gpus\n      blueprint: { name: node-driver }\n      values: { version: \"570\" }\n      policy: { drain: wait }\n  tombstones:\n",
+    )?;
+    agent.wait_to_say("Applied")?;
+    drivers(stage, &["570", "570"])?;
+    say("A job takes the GPUs of one node:");
+    stage.kubectl_with(&["apply", "-f", "-"], JOB)?;
+    stage.kubectl(&[
+        "wait",
+        "pod",
+        "-n",
+        "vision",
+        "-l",
+        "job=train",
+        "--for=condition=Ready",
+        "--timeout=60s",
+    ])?;
+    say("A new driver is pushed:");
+    stage.commit("the new driver", "version: \"570\"", "version: \"580\"")?;
+    agent.wait_to_say("is free, and is being changed")?;
+    agent.wait_to_say("1 job to wait for")?;
+    drivers(stage, &["570", "580"])?;
+    stage.sitewright("plan", &[], 0)?;
+    say("The job comes to its end:");
+    let finish =
+        ["annotate", "pod", "-n", "vision", "-l", "job=train", "testbed.sitewright.dev/run-for=1s"];
+    stage.kubectl(&finish)?;
+    agent.wait_to_say("is free, and is being changed")?;
+    agent.wait_to_say("is changed and well, and is given back")?;
+    drivers(stage, &["580", "580"])?;
+    Ok("the idle node at once, the busy one after its job; no job was hit".into())
+}
+
+/// Waits until the nodes have these drivers.
+fn drivers(stage: &Stage, wanted: &[&str]) -> Result<()> {
+    let path = "jsonpath={.items[*].spec.containers[0].image}";
+    let mut found = Vec::new();
+    for _ in 0..300 {
+        let arguments = ["get", "pods", "-n", "gpu-driver", "-o", path];
+        let images = stage.control_plane.kubectl(&arguments)?;
+        found = images
+            .split(' ')
+            .filter_map(|image| Some(image.split_once(':')?.1.to_owned()))
+            .collect();
+        found.sort();
+        if found == wanted {
+            say(&format!("Drivers on the nodes: {}", found.join(", ")));
+            return Ok(());
+        }
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    anyhow::bail!("the drivers are {found:?} where {wanted:?} were expected")
 }
 
 fn quota(stage: &Stage) -> Result<String> {

@@ -132,7 +132,8 @@ impl Bench {
         let (plan, draining) = self.weighed();
         let desired = self.world.desired();
         let mut unhealthy = self.unhealthy.clone();
-        if plan.changes().any(|(_, change)| change.gates.is_empty() && change.hazard > Hazard::Safe) {
+        if plan.changes().any(|(_, change)| change.gates.is_empty() && change.hazard > Hazard::Safe)
+        {
             unhealthy.insert(app());
         }
         drain::next(Situation {
@@ -193,7 +194,8 @@ impl Bench {
             Deed::Evict { name, .. } => self.running.pods.retain(|pod| pod.name != *name),
             // its controller makes a new one at once
             Deed::Restart { name, .. } => {
-                let revision = self.running.daemon_sets.first().and_then(|set| set.revision.clone());
+                let revision =
+                    self.running.daemon_sets.first().and_then(|set| set.revision.clone());
                 for pod in self.running.pods.iter_mut().filter(|pod| pod.name == *name) {
                     pod.revision.clone_from(&revision);
                     pod.ready = true;
@@ -231,9 +233,10 @@ impl Bench {
     fn check(&self) {
         let ledger = &self.running.ledger;
         for name in self.held() {
-            let is_named = ledger.drains.iter().any(|drain| {
-                drain.nodes.contains_key(&name) || drain.queues.contains_key(&name)
-            });
+            let is_named = ledger
+                .drains
+                .iter()
+                .any(|drain| drain.nodes.contains_key(&name) || drain.queues.contains_key(&name));
             assert!(is_named, "{name} is held, and {ledger:?} does not say so");
         }
     }
@@ -329,9 +332,8 @@ fn a_component_that_leaves_the_site_leaves_nothing_held() {
 
 #[test]
 fn at_the_deadline_everything_is_given_back_or_the_change_is_done() {
-    let rules = |then: &str| {
-        serde_json::from_value(json!({ "deadline": "1h", "then": then })).unwrap()
-    };
+    let rules =
+        |then: &str| serde_json::from_value(json!({ "deadline": "1h", "then": then })).unwrap();
     let mut bench = Bench::new(rules("hold"));
     bench.world.put("app", [driver(2)]);
     bench.job("train", "gpu-1");
@@ -532,7 +534,10 @@ fn a_wave_takes_idle_nodes_first_and_waits_for_the_others() {
     bench.look();
     assert_eq!(bench.held(), ["gpu-2"], "one at a time, and no queue");
     bench.look();
-    assert!(bench.running.pods.iter().all(|pod| pod.sort != Sort::Service), "asked to go elsewhere");
+    assert!(
+        bench.running.pods.iter().all(|pod| pod.sort != Sort::Service),
+        "asked to go elsewhere"
+    );
     assert_eq!(bench.revisions(), ["old", "old"]);
     bench.look();
     assert_eq!(bench.revisions(), ["old", "new"]);
