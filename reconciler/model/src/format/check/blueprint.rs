@@ -29,7 +29,7 @@ pub(in crate::format) fn check(root: &Part<'_>, mistakes: &mut Diagnostics) {
     for source in spec.each("sources") {
         check_source(&source, mistakes);
     }
-    source_names(&spec, mistakes);
+    names(&spec, "sources", mistakes);
     for rule in spec.each("health") {
         for key in ["ready", "failed", "message"] {
             cel_expression(&rule, key, mistakes);
@@ -40,6 +40,10 @@ pub(in crate::format) fn check(root: &Part<'_>, mistakes: &mut Diagnostics) {
             field_path(&on, "field", mistakes);
         }
     }
+    for wave in spec.each("waves") {
+        cel_expression(&wave, "ready", mistakes);
+    }
+    names(&spec, "waves", mistakes);
     for rule in spec.each("ignore") {
         field_path(&rule, "field", mistakes);
     }
@@ -89,12 +93,13 @@ fn chart(helm: &Part<'_>, mistakes: &mut Diagnostics) {
     }
 }
 
-fn source_names(spec: &Part<'_>, mistakes: &mut Diagnostics) {
+/// Finds parts of the list `key` that have the name of an earlier one.
+fn names(spec: &Part<'_>, key: &str, mistakes: &mut Diagnostics) {
     let mut seen: BTreeMap<&str, String> = BTreeMap::new();
-    for source in spec.each("sources") {
-        let Some((name, part)) = source.text("name") else { continue };
+    for named in spec.each(key) {
+        let Some((name, part)) = named.text("name") else { continue };
         if let Some(first) = seen.get(name) {
-            let message = format!("two sources are named `{name}`");
+            let message = format!("two {key} are named `{name}`");
             let error = part.error(format::DUPLICATE_NAME, message, "named so again");
             mistakes.push(error.note(format!("the first is at {first}")));
         } else {
