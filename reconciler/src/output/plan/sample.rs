@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use sitewright_model::{
     digest::Digest,
+    drain::{DrainStage, NodeStage, WaveNode, WavePlan},
     format::{approval::ApprovalSpec, blueprint::Hazard},
     object::{GroupKind, ObjectId, Shown, Uid},
     plan::{
@@ -10,6 +11,7 @@ use sitewright_model::{
         Gate, Judged, Opening, Plan, PlanDigest, PlannedCluster,
     },
     revision::Revision,
+    work::{Hit, Hits, Sort},
 };
 
 pub(crate) fn id(kind: &str, name: &str) -> ObjectId {
@@ -409,6 +411,91 @@ pub(crate) fn not_approved() -> Plan {
             with(&format!("old-{n}"), &|spec| spec.plan = Digest::of(format!("old {n}")))
         }));
     plan.with_approvals(&files)
+}
+
+/// Running work, and two changes that would hit it: one is drained, one gave up; and a wave.
+pub(crate) fn drained() -> Plan {
+    let at = |text: &str| Some(text.parse().unwrap());
+    let hit = |kind: &str, name: &str, sort, gpus: u64| Hit {
+        work: id(kind, name),
+        sort,
+        person: Some("ada".into()),
+        queue: Some("users".into()),
+        since: at("2026-11-23T07:30:00Z"),
+        pods: gpus.div_ceil(8),
+        devices: [("nvidia.com/gpu".to_owned(), gpus)].into(),
+        nodes: (0..gpus.div_ceil(8)).map(|n| format!("gpu-{n}")).collect(),
+    };
+    let hits = Hits {
+        place: "pods with nvidia.com/* on 12 nodes".into(),
+        work: vec![
+            hit("TrainJob.trainer.kubeflow.org", "vision/llama", Sort::Job, 64),
+            Hit { queue: None, ..hit("Notebook.kubeflow.org", "nlp/rework", Sort::Notebook, 1) },
+            Hit {
+                person: None,
+                queue: None,
+                ..hit("Deployment.apps", "web/chat", Sort::Service, 2)
+            },
+        ],
+        unknown: None,
+    };
+    let gate = |stage| Gate::Drain {
+        stage,
+        left: Some(2),
+        since: at("2026-11-25T08:55:00Z"),
+        deadline: at("2026-11-28T08:55:00Z"),
+        unknown: None,
+    };
+    let waits = |name: &str, stage| Change {
+        hazard: Hazard::EvictsJobs,
+        because: vec!["the device plugin restarts on every GPU node".into()],
+        hits: Some(hits.clone()),
+        gates: vec![gate(stage)],
+        ..change(
+            "ConfigMap",
+            name,
+            Action::Update { fields: vec![field("data.replicas", json!("1"), json!("4"))] },
+        )
+    };
+    let blind = Change {
+        gates: vec![Gate::Drain {
+            stage: DrainStage::NotBegun,
+            left: Some(0),
+            since: None,
+            deadline: None,
+            unknown: Some("nothing says where it hits".into()),
+        }],
+        hits: Some(Hits { unknown: Some("nothing says where it hits".into()), ..Hits::default() }),
+        ..waits("gpu-operator/blind", DrainStage::NotBegun)
+    };
+    let node = |name: &str, stage, work: &[Hit]| WaveNode {
+        node: name.into(),
+        stage,
+        work: work.to_vec(),
+    };
+    let jobs = &hits.work[..1];
+    let mut plan = plan(vec![component(
+        "gpus",
+        Some("gpu-nvidia"),
+        vec![
+            blind,
+            waits("gpu-operator/mig", DrainStage::GaveUp),
+            waits("gpu-operator/time-slicing", DrainStage::Waiting),
+        ],
+    )]);
+    plan.waves = vec![WavePlan {
+        component: "gpus".parse().unwrap(),
+        wave: "driver".into(),
+        done: 8,
+        nodes: vec![
+            node("gpu-3", NodeStage::Broken { why: "the pod driver-x is not Ready".into() }, &[]),
+            node("gpu-4", NodeStage::Changing, &[]),
+            node("gpu-5", NodeStage::Waiting, jobs),
+            node("gpu-6", NodeStage::Pending, jobs),
+        ],
+        stopped: Some("gpu-3 did not come back: the pod driver-x is not Ready".into()),
+    }];
+    plan
 }
 
 /// Nothing to do.

@@ -51,6 +51,12 @@ fn an_approval_is_told_where_it_opens_something() {
 }
 
 #[test]
+fn running_work_is_named_and_what_waits_for_it_says_how_long() {
+    insta::assert_snapshot!("drained", plain(&sample::drained(), &Look::plain()));
+    insta::assert_snapshot!("drained_markdown", markdown(&sample::drained(), &invocation()));
+}
+
+#[test]
 fn approvals_that_open_nothing_are_told_where_one_is_waited_for() {
     insta::assert_snapshot!("not_approved", plain(&sample::not_approved(), &Look::plain()));
     let quiet = sample::quiet().with_approvals(&[]);
