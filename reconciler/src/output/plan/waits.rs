@@ -266,7 +266,9 @@ fn reasons(held: &Held<'_>, plan: &Plan) -> Vec<String> {
             danger(held.change).into_iter().chain(work::sentence(held.change)).collect()
         }
         Gate::Drain { .. } => {
-            let told = work::sentence(held.change);
+            // where it cannot be told, the gate says so
+            let told = work::sentence(held.change)
+                .filter(|_| !matches!(held.gate, Gate::Drain { unknown: Some(_), .. }));
             let drain = work::drain(held.gate, plan.made);
             danger(held.change).into_iter().chain(told).chain([drain]).collect()
         }
@@ -392,15 +394,29 @@ fn past_the_window(plan: &Plan, invocation: &Invocation) -> Vec<Way> {
 }
 
 fn past_the_draining(held: &[Held<'_>], plan: &Plan, invocation: &Invocation) -> Vec<Way> {
-    let gave_up =
-        held.iter().any(|held| matches!(held.gate, Gate::Drain { stage: DrainStage::GaveUp, .. }));
-    let waits = if gave_up {
-        "It is not tried again by itself until the change, or the component's `policy.drain`, is another."
-    } else {
-        "The agent lets nothing new start there, waits, does them, and gives queues and nodes back."
+    let stages = || {
+        held.iter().filter_map(|held| match held.gate {
+            Gate::Drain { stage, .. } => Some(*stage),
+            _ => None,
+        })
     };
+    let mut ways = Vec::new();
+    if stages().any(|stage| stage != DrainStage::GaveUp) {
+        ways.push(Way::Advice(
+            "The agent lets nothing new start there, waits, does them, and gives queues and nodes back."
+                .to_owned(),
+        ));
+    }
+    if stages().any(|stage| stage == DrainStage::GaveUp) {
+        ways.push(Way::Advice(
+            "What was given back at the deadline is not tried again by itself until the change, or the \
+             component's `policy.drain`, is another."
+                .to_owned(),
+        ));
+    }
     let does = "To approve and apply exactly this plan now, and hit what runs".to_owned();
-    vec![Way::Advice(waits.to_owned()), named(plan, invocation, does)]
+    ways.push(named(plan, invocation, does));
+    ways
 }
 
 fn named(plan: &Plan, invocation: &Invocation, does: String) -> Way {
