@@ -13,6 +13,7 @@ mod error;
 pub mod fuzz;
 pub mod git;
 pub mod helm;
+pub mod history;
 mod http;
 pub mod location;
 mod nearest;

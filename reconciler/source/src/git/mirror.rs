@@ -23,6 +23,7 @@ use super::{
     ssh::SshWire,
 };
 use crate::{
+    history::{self, Led, Moved},
     location::Reference,
     settings::{Limits, Settings},
     snapshot::{SnapshotError, TREE_BYTES},
@@ -75,6 +76,43 @@ pub(crate) fn open(
         room::make_room(&settings.cache_dir.join("git"), settings.limits.mirrors_bytes);
     }
     Ok(Mirrored { repository: mirror.repository, commit, in_use: mirror.in_use })
+}
+
+/// How many commits are asked for, one after the other, to see whether one led to another.
+const DEPTHS: [u32; 3] = [64, 1024, 16_384];
+
+/// Returns how the reference `name` (none: the default branch) came from one commit to another.
+pub(crate) fn moved(
+    url: &Url,
+    name: Option<&str>,
+    before: Oid,
+    after: Oid,
+    settings: &Settings,
+) -> Result<Moved, Diagnostics> {
+    let mirror = Mirror::acquire(url, settings)?;
+    if let Some(name) = name.filter(|_| !settings.offline)
+        && mirror.is_tag(name)?
+    {
+        return Ok(Moved::Tag);
+    }
+    for depth in DEPTHS.into_iter().map(Some).chain([None]) {
+        match history::led(&mirror.repository, before, after) {
+            Led::Yes => return Ok(Moved::Forward),
+            Led::No => return Ok(Moved::Rewritten),
+            Led::TooLong => return Ok(Moved::Unknown),
+            Led::Cut if settings.offline => return Ok(Moved::Unknown),
+            Led::Cut => {}
+        }
+        let Some(depth) = depth else { break };
+        let haves = if mirror.is_commit(before) { vec![before] } else { Vec::new() };
+        mirror.fetch(&Wish {
+            wants: vec![after],
+            haves,
+            depth: Some(depth),
+            only_commits: true,
+        })?;
+    }
+    Ok(Moved::Unknown)
 }
 
 fn offline(url: &Url, reference: &Reference) -> GitError {
@@ -319,7 +357,7 @@ impl Mirror<'_> {
         if self.has(tip.commit)? {
             return Ok(tip.commit);
         }
-        let wish = |haves| Wish { wants: vec![tip.id], haves, depth: Some(1) };
+        let wish = |haves| Wish { wants: vec![tip.id], haves, depth: Some(1), only_commits: false };
         self.fetch(&wish(self.haves()))?;
         if !self.has(tip.commit)? {
             // What we said is here was not, or the server took it for more: ask for all of it.
@@ -336,13 +374,23 @@ impl Mirror<'_> {
         Err(self.store_error(git2::Error::from_str("the server left out files of the commit")))
     }
 
+    /// Returns whether `name` is a tag on the server.
+    fn is_tag(&self, name: &str) -> Result<bool, GitError> {
+        let candidates = refs::candidates(name);
+        let prefixes: Vec<&str> = candidates.iter().map(String::as_str).collect();
+        let found = self.session()?.references(&prefixes)?;
+        let full = candidates.iter().find(|full| find(&found, full).is_some());
+        Ok(full.is_some_and(|full| refs::is_tag(full)))
+    }
+
     fn is_commit(&self, id: Oid) -> bool {
         self.repository.find_commit(id).is_ok()
     }
 
     fn fetch_history(&self, all: &[RemoteReference]) -> Result<(), GitError> {
         let tips: HashSet<Oid> = all.iter().map(|tip| tip.id).collect();
-        self.fetch(&Wish { wants: tips.into_iter().collect(), haves: Vec::new(), depth: None })
+        let wants = tips.into_iter().collect();
+        self.fetch(&Wish { wants, haves: Vec::new(), depth: None, only_commits: false })
     }
 
     fn fetch(&self, wish: &Wish) -> Result<(), GitError> {

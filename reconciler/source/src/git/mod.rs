@@ -16,7 +16,7 @@ mod room;
 mod ssh;
 
 pub use error::GitError;
-pub(crate) use mirror::{InUse, Mirrored, open};
+pub(crate) use mirror::{InUse, Mirrored, moved, open};
 pub(crate) use pack::fuzz_pack;
 pub(crate) use protocol::fuzz_protocol;
 

@@ -60,6 +60,8 @@ pub(super) struct Wish {
     pub(super) haves: Vec<Oid>,
     /// How many commits deep; none for everything.
     pub(super) depth: Option<u32>,
+    /// Whether trees and files are left out, where the server can.
+    pub(super) only_commits: bool,
 }
 
 /// A conversation with a server.
@@ -158,6 +160,10 @@ impl Wish {
         // Without thin-pack, git does not look at what is here when a history is cut short.
         message.line("thin-pack").line("no-progress").line("ofs-delta");
         self.add_ids(&mut message, can_deepen, "");
+        let can_filter = fetch.is_some_and(|list| list.split(' ').any(|name| name == "filter"));
+        if self.only_commits && can_filter {
+            message.line("filter tree:0");
+        }
         message.line("done").flush().take()
     }
 

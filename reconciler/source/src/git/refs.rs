@@ -54,6 +54,11 @@ pub(crate) fn candidates(name: &str) -> Vec<String> {
     }
 }
 
+/// Returns whether a full name is that of a tag.
+pub(crate) fn is_tag(full: &str) -> bool {
+    full.starts_with("refs/tags/")
+}
+
 /// Returns the tag with the highest version in `range`; else the highest version that there is.
 pub(crate) fn highest<'a>(
     range: &semver::VersionReq,

@@ -5,6 +5,7 @@
 mod artifacts;
 mod cache;
 mod helm;
+mod history;
 mod remote;
 mod repo;
 mod scale;
