@@ -11,6 +11,7 @@ mod drain;
 mod fight;
 mod files;
 mod fleet;
+mod mend;
 mod news;
 mod pace;
 mod reconcile;

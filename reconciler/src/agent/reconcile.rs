@@ -7,7 +7,7 @@ use sitewright_cluster::{
     CancellationToken, Cluster, Error,
     apply::{End, Event, Options, Report},
     observe::Depth,
-    watch::{Noticed, Watches},
+    watch::Watches,
 };
 use sitewright_model::{
     code,
@@ -16,8 +16,8 @@ use sitewright_model::{
     digest::Digest,
     format::site::DriftPolicy,
     live::{Live, Reach},
-    object::{GroupKind, ObjectId},
-    plan::{self, Action, ApprovalFile, Consent, Drift, Gate, Mended, Plan},
+    object::GroupKind,
+    plan::{self, Action, ApprovalFile, Consent, Plan},
     render,
 };
 use sitewright_source::{Location, Settings};
@@ -30,7 +30,7 @@ use tokio::{
 use super::{
     claim::{Claim, Claims},
     drain::Drains,
-    fight::{Fights, Turn},
+    fight::Fights,
     news::News,
     pace::Pace,
     state::{Activity, Problem, Side, State},
@@ -40,9 +40,6 @@ use crate::{
     pipeline,
     weigh::{Weighed, weigh},
 };
-
-/// So many suspects are looked at one by one; more are found by a look at the whole, which lists each kind once.
-const ONE_BY_ONE: usize = 50;
 
 /// How long after an apply it is looked for nodes that a wave has to take.
 const WAVES: Duration = Duration::from_secs(10 * 60);
@@ -88,13 +85,13 @@ pub(crate) struct Following {
 
 /// Follows one site on one cluster.
 pub(crate) struct Reconciler {
-    following: Following,
+    pub(super) following: Following,
     trigger: Trigger,
-    stop: CancellationToken,
-    reports: Reports,
-    state: State,
-    current: Option<Current>,
-    fights: Fights,
+    pub(super) stop: CancellationToken,
+    pub(super) reports: Reports,
+    pub(super) state: State,
+    pub(super) current: Option<Current>,
+    pub(super) fights: Fights,
     drains: Drains,
     /// Until when nodes may become due for a wave.
     waves_until: Option<Instant>,
@@ -109,19 +106,19 @@ pub(crate) struct Reconciler {
 }
 
 /// Where the agent tells what it knows.
-struct Reports {
+pub(super) struct Reports {
     state: watch::Sender<State>,
     news: mpsc::Sender<News>,
     measure: Measure,
 }
 
 /// What is desired now, the watches over it, and the right to it.
-struct Current {
-    desired: Arc<Desired>,
+pub(super) struct Current {
+    pub(super) desired: Arc<Desired>,
     inputs: Digest,
     /// The approvals beside the site; they are no part of its inputs.
     approvals: Vec<ApprovalFile>,
-    watches: Watches,
+    pub(super) watches: Watches,
     /// Held for as long as the site is followed.
     claim: Claim,
 }
@@ -352,7 +349,7 @@ impl Reconciler {
 
     // === the whole ===
 
-    async fn again(&mut self) {
+    pub(super) async fn again(&mut self) {
         if let Next::Newer(loaded) = self.reconcile().await {
             self.take(*loaded).await;
         }
@@ -521,137 +518,25 @@ impl Reconciler {
         }
     }
 
-    fn retry(&mut self) {
+    /// Asks for a look at the whole, at once.
+    pub(super) fn look_at_the_whole(&mut self) {
+        self.due.whole = Some(Instant::now());
+    }
+
+    pub(super) fn retry(&mut self) {
         self.failures = self.failures.saturating_add(1);
         self.due.whole = Some(Instant::now() + self.following.pace.next_retry(self.failures));
     }
 
-    // === what was noticed ===
-
-    async fn look(&mut self) {
-        let Some(current) = &self.current else { return };
-        let Noticed { suspects, touched, gaps } = current.watches.take();
-        if !gaps.is_empty() || suspects.len() > ONE_BY_ONE {
-            return self.again().await;
-        }
-        self.look_at(suspects).await;
-        self.health_of(touched).await;
-    }
-
-    /// Looks at some objects, and mends what drifted.
-    async fn look_at(&mut self, ids: BTreeSet<ObjectId>) {
-        let Some(current) = &self.current else { return };
-        let part = current.desired.only(&ids);
-        let ids: BTreeSet<ObjectId> =
-            part.objects().map(|(_, object)| object.object.id().clone()).collect();
-        if ids.is_empty() {
-            return;
-        }
-        if let Err(error) = self.mend(&part, ids).await {
-            // the look at the whole that follows finds it again
-            self.broken(Side::Cluster, &diagnosed(error));
-            self.retry();
-        }
-    }
-
-    async fn mend(&mut self, part: &Desired, ids: BTreeSet<ObjectId>) -> Result<(), Error> {
-        let live = self.following.cluster.observe_only(part, &ids).await?;
-        let now = Timestamp::now();
-        let plan = plan::plan(part, &live, now);
-        let news = self.state.planned(&plan, &live.reach, now);
-        self.reports.tell(news);
-        self.report();
-        let waits_for_draining =
-            |gates: &[Gate]| gates.iter().any(|gate| matches!(gate, Gate::Drain { .. }));
-        if plan.changes().any(|(_, change)| waits_for_draining(&change.gates)) {
-            self.due.whole = Some(Instant::now());
-        }
-        let paused = self.paused(&plan);
-        if paused.is_empty() {
-            return self.mend_now(part, &plan, &live).await;
-        }
-        let rest: BTreeSet<ObjectId> = ids.difference(&paused).cloned().collect();
-        if rest.is_empty() {
-            return Ok(());
-        }
-        let part = part.only(&rest);
-        let live = self.following.cluster.observe_only(&part, &rest).await?;
-        let plan = plan::plan(&part, &live, now);
-        self.mend_now(&part, &plan, &live).await
-    }
-
-    async fn mend_now(&mut self, part: &Desired, plan: &Plan, live: &Live) -> Result<(), Error> {
-        if !has_work(plan) {
-            return Ok(());
-        }
-        let (events, receiver) = mpsc::channel::<Event>(1);
-        drop(receiver);
-        let cancel = self.stop.child_token();
-        let options = Options::default();
-        let report =
-            self.following.cluster.apply(part, plan, live, options, events, cancel).await?;
-        let news = self.state.applied(&report, &live.reach, Timestamp::now());
-        self.reports.tell(news);
-        if report.end == End::Failed {
-            self.retry();
-        }
-        Ok(())
-    }
-
-    /// Returns the objects that are fought over, and left alone for now.
-    fn paused(&mut self, plan: &Plan) -> BTreeSet<ObjectId> {
-        let mut paused = BTreeSet::new();
-        for drifted in plan::drift(plan).objects {
-            if drifted.mended != Mended::ByApply {
-                continue;
-            }
-            let whole = [String::new()];
-            let fields: Vec<String> = match &drifted.drift {
-                Drift::Changed { fields } if !fields.is_empty() => {
-                    fields.iter().map(|field| field.field.clone()).collect()
-                }
-                _ => whole.to_vec(),
-            };
-            let turn =
-                self.fights.turn(&drifted.id, fields.iter().map(String::as_str), Instant::now());
-            match turn {
-                Turn::Mend => {
-                    self.state.fights.remove(&drifted.id);
-                    continue;
-                }
-                Turn::Begins(_) => {
-                    let news = self.state.fights(&drifted);
-                    self.reports.tell(Some(news));
-                }
-                Turn::Paused(_) => {}
-            }
-            paused.insert(drifted.id);
-        }
-        paused
-    }
-
-    /// Asks how objects are whose status changed.
-    async fn health_of(&mut self, ids: BTreeSet<ObjectId>) {
-        let Some(current) = &self.current else { return };
-        let part = current.desired.only(&ids);
-        match self.following.cluster.health_of(&part).await {
-            Ok(health) => {
-                let news = self.state.assessed(&health, &Reach::Only(ids), Timestamp::now());
-                self.reports.tell(news);
-            }
-            Err(error) => tracing::debug!(%error, "health is not known"),
-        }
-    }
-
     // === telling ===
 
-    fn broken(&mut self, side: Side, diagnostics: &Diagnostics) {
+    pub(super) fn broken(&mut self, side: Side, diagnostics: &Diagnostics) {
         let problem = Problem::of(diagnostics, passes(diagnostics), Timestamp::now());
         let news = self.state.failed(side, problem);
         self.reports.tell(news);
     }
 
-    fn report(&self) {
+    pub(super) fn report(&self) {
         self.reports.state.send_if_modified(|told| {
             let changed = *told != self.state;
             if changed {
@@ -663,7 +548,7 @@ impl Reconciler {
 }
 
 impl Reports {
-    fn tell(&self, news: impl IntoIterator<Item = News>) {
+    pub(super) fn tell(&self, news: impl IntoIterator<Item = News>) {
         for news in news {
             self.measure.told(&news);
             // who does not read them loses sentences, and no facts: those are in the state
@@ -696,7 +581,7 @@ fn passes(diagnostics: &Diagnostics) -> bool {
     })
 }
 
-fn diagnosed(error: Error) -> Diagnostics {
+pub(super) fn diagnosed(error: Error) -> Diagnostics {
     error.diagnostic().into()
 }
 
@@ -704,7 +589,7 @@ fn kinds(desired: &Desired) -> BTreeSet<GroupKind> {
     desired.objects().map(|(_, object)| object.object.id().kind.clone()).collect()
 }
 
-fn has_work(plan: &Plan) -> bool {
+pub(super) fn has_work(plan: &Plan) -> bool {
     plan.changes().any(|(_, change)| {
         !matches!(change.action, Action::None | Action::Unknown)
             && change.held_by(Consent::None).next().is_none()
