@@ -43,7 +43,7 @@ use crate::{
     client::{http::Http, places::Places},
     discovery::Kinds,
     health::{compile, late_binding},
-    inventory::Store,
+    inventory::{Memory, Store},
     lock::Lock,
 };
 
@@ -113,7 +113,7 @@ impl Cluster {
         let http = fenced.counted(Some(&places));
         let to_the_end = fenced.until(&CancellationToken::new());
         let scene = Scene::new((&http, &kinds), desired, made_of, options, rules, places);
-        let done = locked(&scene, walk, events, &to_the_end).await;
+        let done = locked(&scene, walk, events, (&to_the_end, &self.inventories)).await;
         let released = lock.release().await;
         let mut report = done?;
         if let Err(error) = released {
@@ -129,10 +129,22 @@ async fn locked<'s>(
     scene: &'s Scene<'_>,
     walk: Walk<'s>,
     events: mpsc::Sender<Event>,
-    to_the_end: &Http,
+    (to_the_end, memory): (&Http, &Memory),
 ) -> Result<Report, Error> {
-    let store = Store::load(scene.http, &scene.desired.site).await?;
-    if !scene.live.is_of(&store.inventory()) {
+    let site = &scene.desired.site;
+    let (store, inventory) = match &scene.live.reach {
+        Reach::Whole => {
+            let store = Store::load(scene.http, site, memory).await?;
+            let inventory = store.inventory();
+            (store, inventory)
+        }
+        Reach::Only(ids) => {
+            let store = Store::load_part(scene.http, site, memory, ids).await?;
+            let inventory = store.only(ids);
+            (store, inventory)
+        }
+    };
+    if !scene.live.is_of(&inventory) {
         return Err(Error::InventoryRace { object: "since the plan was made".into() });
     }
     let book = book::write_ahead(scene, store, to_the_end).await?;

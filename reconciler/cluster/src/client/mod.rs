@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::http::{Http, Request};
 pub use self::{http::Requests, retry::Deadlines};
-use crate::{Error, discovery::Kinds};
+use crate::{Error, discovery::Kinds, inventory::Memory};
 
 /// Requests in flight at once, unless a [`Connection`] says otherwise. More than this gained nothing
 /// against an API server on the same machine; API Priority and Fairness guards the server in any case.
@@ -103,6 +103,7 @@ pub struct Cluster {
     connection: Arc<Connection>,
     /// The kinds that were served when it was last asked.
     served: Arc<Mutex<Arc<Kinds>>>,
+    pub(crate) inventories: Memory,
 }
 
 impl Cluster {
@@ -118,7 +119,7 @@ impl Cluster {
         let uid = cluster_uid(&http).await?;
         let facts = ClusterFacts { uid, version, name };
         let connection = Arc::new(connection.clone());
-        Ok(Self { http, facts, connection, served: Arc::default() })
+        Ok(Self { http, facts, connection, served: Arc::default(), inventories: Memory::default() })
     }
 
     /// Returns how it was reached.

@@ -12,9 +12,14 @@
 
 mod codec;
 mod head;
+mod memory;
+mod part;
 mod shard;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
@@ -24,6 +29,7 @@ use sitewright_model::{
     object::ObjectId,
 };
 
+pub(crate) use self::memory::Memory;
 use self::{head::Head, shard::Shard};
 use crate::{
     Error,
@@ -47,8 +53,11 @@ const ENTRIES_AT_MOST: usize = 4_000;
 pub(crate) struct Store {
     http: Http,
     site: SiteName,
+    memory: Memory,
     head: Option<Head>,
     shards: Vec<Shard>,
+    /// Some shards are as remembered, and were not asked for: nothing is read of them or written to them.
+    is_part: bool,
     /// Shards of other generations: names and resource versions.
     left_over: Vec<(String, String)>,
     newest_generation: u64,
@@ -61,14 +70,14 @@ pub(crate) struct Batch {
     shards: Vec<Shard>,
 }
 
-/// How the writing of a batch went: by shard, its new resource version.
-pub(crate) struct Written(Vec<(shard::Place, Result<String, Error>)>);
+/// How the writing of a batch went: by place, the shard as it is on the cluster now.
+pub(crate) struct Written(Vec<(shard::Place, Result<Shard, Error>)>);
 
 impl Batch {
     pub(crate) async fn write(self) -> Written {
         let (http, site) = (&self.http, &self.site);
-        let write = async |shard: &Shard| (shard.place, shard.write(http, site).await);
-        let writes = stream::iter(&self.shards).map(write);
+        let write = async |shard: Shard| (shard.place, shard.write(http, site).await);
+        let writes = stream::iter(self.shards).map(write);
         Written(writes.buffer_unordered(http.concurrency()).collect().await)
     }
 }
@@ -78,18 +87,24 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::InventoryUnreadable`] where parts are missing, damaged, or of an unknown format.
-    pub(crate) async fn load(http: &Http, site: &SiteName) -> Result<Self, Error> {
-        let mut store = Self {
-            http: http.clone(),
-            site: site.clone(),
-            head: None,
-            shards: Vec::new(),
-            left_over: Vec::new(),
-            newest_generation: 0,
-        };
+    pub(crate) async fn load(http: &Http, site: &SiteName, memory: &Memory) -> Result<Self, Error> {
+        let mut store = Self::empty(http, site, memory);
         let maps = list(http, site).await?;
         store.read(&maps)?;
         Ok(store)
+    }
+
+    fn empty(http: &Http, site: &SiteName, memory: &Memory) -> Self {
+        Self {
+            http: http.clone(),
+            site: site.clone(),
+            memory: memory.clone(),
+            head: None,
+            shards: Vec::new(),
+            is_part: false,
+            left_over: Vec::new(),
+            newest_generation: 0,
+        }
     }
 
     fn read(&mut self, maps: &[Value]) -> Result<(), Error> {
@@ -115,10 +130,13 @@ impl Store {
             object: format!("ConfigMap {NAMESPACE}/{head_name}"),
             why: format!("it names {} shards, and some are missing", head.shards),
         };
+        let remembered = self.memory.of(&self.site);
         for index in 0..head.shards {
             let place = shard::Place { generation: head.generation, index };
             let map = found.remove(&place).ok_or_else(|| missing.clone())?;
-            self.shards.push(Shard::read(place, map)?);
+            let shard = Shard::read(place, map, remembered.get(&place))?;
+            self.memory.keep(&self.site, &shard);
+            self.shards.push(shard);
         }
         let rest = found.values().map(|map| (name_of(map).to_owned(), version_of(map)));
         self.left_over = rest.collect();
@@ -140,8 +158,15 @@ impl Store {
 
     /// Returns the inventory as the model knows it.
     pub(crate) fn inventory(&self) -> Inventory {
-        let entries = self.shards.iter().flat_map(|shard| shard.entries.clone()).collect();
+        let entries = self.shards.iter().flat_map(|shard| shard.entries.iter());
+        let entries = entries.map(|(id, entry)| (id.clone(), entry.clone())).collect();
         Inventory { site: self.site.clone(), entries }
+    }
+
+    /// Returns the inventory of some objects alone, as [`Inventory::only`] does.
+    pub(crate) fn only(&self, ids: &BTreeSet<ObjectId>) -> Inventory {
+        let entry = |id: &ObjectId| Some((id.clone(), self.get(id)?.clone()));
+        Inventory { site: self.site.clone(), entries: ids.iter().filter_map(entry).collect() }
     }
 
     /// Returns the entry of an object.
@@ -166,14 +191,25 @@ impl Store {
     /// Makes room for `more` further entries: makes the head and the first shards where they are missing,
     /// and lays the inventory out anew where its shards would become too large.
     pub(crate) async fn make_room(&mut self, more: usize) -> Result<(), Error> {
+        if self.is_part && !self.has_room(more) {
+            *self = Self::load(&self.http, &self.site, &self.memory).await?;
+        }
         if self.head.is_none() {
             self.head = Some(Head::create(&self.http, &self.site).await?);
         }
-        let total = self.shards.iter().map(|shard| shard.entries.len()).sum::<usize>() + more;
-        if self.shards.is_empty() || total > self.shards.len() * ENTRIES_AT_MOST {
+        if !self.has_room(more) {
+            let total = self.count() + more;
             self.lay_out(total.div_ceil(ENTRIES_LAID_OUT).next_power_of_two()).await?;
         }
         self.remove_left_over().await
+    }
+
+    fn count(&self) -> usize {
+        self.shards.iter().map(|shard| shard.entries.len()).sum()
+    }
+
+    fn has_room(&self, more: usize) -> bool {
+        !self.shards.is_empty() && self.count() + more <= self.shards.len() * ENTRIES_AT_MOST
     }
 
     async fn lay_out(&mut self, count: usize) -> Result<(), Error> {
@@ -183,7 +219,8 @@ impl Store {
         self.left_over.extend(old);
         let mut shards: Vec<Shard> =
             (0..count).map(|index| Shard::new(generation, index)).collect();
-        for (id, entry) in entries.into_iter().flat_map(|shard| shard.entries) {
+        let entries = entries.into_iter().map(|shard| Arc::unwrap_or_clone(shard.entries));
+        for (id, entry) in entries.flatten() {
             let index = shard::index_of(&id, count);
             if let Some(shard) = index.and_then(|index| shards.get_mut(index)) {
                 shard.set(id, entry);
@@ -233,10 +270,14 @@ impl Store {
     /// Takes note of how the writing of a batch went; returns the first error.
     pub(crate) fn written(&mut self, written: Written) -> Result<(), Error> {
         let mut first = Ok(());
-        for (place, version) in written.0 {
+        for (place, now) in written.0 {
             let shard = self.shards.iter_mut().find(|shard| shard.place == place);
-            match (shard, version) {
-                (Some(shard), Ok(version)) => shard.version = version,
+            match (shard, now) {
+                (Some(shard), Ok(now)) => {
+                    self.memory.keep(&self.site, &now);
+                    shard.version = now.version;
+                    shard.digest = now.digest;
+                }
                 (Some(shard), Err(error)) => {
                     shard.changed = true;
                     first = first.and(Err(error));

@@ -30,14 +30,8 @@ fn entry(number: usize) -> Entry {
 }
 
 fn store(site: &SiteName, maps: &[Value]) -> Result<Store, Error> {
-    let mut store = Store {
-        http: Http::nowhere(NonZeroUsize::MIN.get()),
-        site: site.clone(),
-        head: None,
-        shards: Vec::new(),
-        left_over: Vec::new(),
-        newest_generation: 0,
-    };
+    let http = Http::nowhere(NonZeroUsize::MIN.get());
+    let mut store = Store::empty(&http, site, &Memory::default());
     store.read(maps)?;
     Ok(store)
 }

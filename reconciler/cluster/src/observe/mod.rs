@@ -63,14 +63,16 @@ impl Cluster {
     /// stop came. What it says of single objects is in their [`Observation`]s.
     pub async fn observe(&self, desired: &Desired, depth: Depth) -> Result<Live, Error> {
         let (kinds, store) =
-            try_join(self.discover(), Store::load(&self.http, &desired.site)).await?;
+            try_join(self.discover(), Store::load(&self.http, &desired.site, &self.inventories))
+                .await?;
         self.look(&kinds, desired, store.inventory(), depth, Reach::Whole).await
     }
 
     /// Looks at the objects in `ids` alone; `part` is [`Desired::only`] of them. A plan of it is about them
     /// alone, and so is the apply of that plan.
     ///
-    /// Costs one request for the inventory, one for each object, and one dry run for each that is not settled.
+    /// Costs one request for the head of the inventory, one for each of its shards that names one of the objects,
+    /// one for each object, and one dry run for each that is not settled.
     ///
     /// # Errors
     /// As with [`Cluster::observe`].
@@ -80,8 +82,9 @@ impl Cluster {
         ids: &BTreeSet<ObjectId>,
     ) -> Result<Live, Error> {
         let kinds = self.kinds(ids.iter().map(|id| &id.kind));
-        let (kinds, store) = try_join(kinds, Store::load(&self.http, &part.site)).await?;
-        let inventory = store.inventory().only(ids);
+        let store = Store::load_part(&self.http, &part.site, &self.inventories, ids);
+        let (kinds, store) = try_join(kinds, store).await?;
+        let inventory = store.only(ids);
         self.look(&kinds, part, inventory, Depth::Full, Reach::Only(ids.clone())).await
     }
 

@@ -66,6 +66,7 @@ pub struct Pulse {
 /// The watches of one site on one cluster. Dropped, they end.
 pub struct Watches {
     cluster: Cluster,
+    site: SiteName,
     scope: Arc<Scope>,
     shared: Arc<Shared>,
     running: BTreeMap<GroupKind, DropGuard>,
@@ -119,7 +120,14 @@ impl Cluster {
         let scope =
             Scope { selector: format!("{SITE_LABEL}={site}"), manager: field_manager(site) };
         let (scope, shared) = (Arc::new(scope), Arc::default());
-        Watches { cluster: self.clone(), scope, shared, running: BTreeMap::new() }
+        let site = site.clone();
+        Watches { cluster: self.clone(), site, scope, shared, running: BTreeMap::new() }
+    }
+}
+
+impl Drop for Watches {
+    fn drop(&mut self) {
+        self.cluster.inventories.forget(&self.site); // nobody follows it here any more
     }
 }
 
