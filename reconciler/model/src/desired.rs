@@ -135,6 +135,20 @@ impl Desired {
         self
     }
 
+    /// Folds every object ([`Object::folded`]): a site at rest is text, of which some objects are looked at now and then.
+    pub fn fold(&mut self) {
+        for object in self.components.iter_mut().flat_map(|component| &mut component.objects) {
+            if !object.object.is_folded() {
+                object.object = object.object.folded();
+            }
+        }
+    }
+
+    /// Returns whether every object is folded.
+    pub fn is_folded(&self) -> bool {
+        self.objects().all(|(_, object)| object.object.is_folded())
+    }
+
     /// Returns every object by identity.
     pub fn by_id(&self) -> BTreeMap<&ObjectId, (&DesiredComponent, &DesiredObject)> {
         self.objects()

@@ -296,6 +296,23 @@ impl Object {
         }
     }
 
+    /// Returns the same object as text alone, which takes a fraction of the memory until its body is next looked at.
+    #[must_use]
+    pub fn folded(&self) -> Self {
+        let stored = self.body.stored.clone().unwrap_or_else(|| {
+            let bytes = Arc::new(canonical_json(self.body.value()));
+            let range = 0..bytes.len();
+            StoredBody { bytes, range }
+        });
+        let body = Arc::new(Body { stored: Some(stored), parsed: OnceLock::new() });
+        Self { body, ..self.clone() }
+    }
+
+    /// Returns whether its body is text alone.
+    pub fn is_folded(&self) -> bool {
+        self.body.parsed.get().is_none()
+    }
+
     /// Returns the pointers marked secret beyond those that the kind makes secret.
     pub fn sensitive(&self) -> &BTreeSet<String> {
         &self.sensitive
@@ -407,6 +424,8 @@ mod tests {
         let stored = Object::stored(object.id().clone(), "v1".into(), BTreeSet::new(), body);
         assert_eq!(stored.digest(), object.digest());
         assert_eq!(stored, object);
+        assert!(!stored.is_folded() && stored.folded().is_folded());
+        assert_eq!((stored.folded(), object.folded()), (object.clone(), object.clone()));
         assert_eq!(stored.into_exposed(), *object.expose());
     }
 }

@@ -323,10 +323,12 @@ impl Reconciler {
         let outside =
             self.following.cluster.outside_namespaces(&outside).await.map_err(diagnosed)?;
         let desired = render::in_served_scopes(rendered.desired, &outside)?;
-        let desired = Arc::new(match self.following.drift {
+        let mut desired = match self.following.drift {
             Some(drift) => desired.with_drift(drift),
             None => desired,
-        });
+        };
+        desired.fold();
+        let desired = Arc::new(desired);
         let (watches, claim) = match self.current.take() {
             Some(current) if current.desired.site == desired.site => {
                 (current.watches, current.claim)
@@ -489,6 +491,10 @@ impl Reconciler {
     /// Nothing is to be done.
     fn rest(&mut self, weighed: &Weighed) {
         let plan = &weighed.plan;
+        if let Some(current) = self.current.as_mut().filter(|current| !current.desired.is_folded())
+        {
+            Arc::make_mut(&mut current.desired).fold();
+        }
         let news = self.state.works(Side::Cluster);
         self.reports.tell(news);
         self.failures = 0;

@@ -80,7 +80,11 @@ pub(super) enum OfCreation {
 impl<'a> Judge<'a> {
     pub(crate) fn new(http: &'a Http, kinds: &'a Kinds, desired: &'a Desired) -> Self {
         let objects = || desired.objects().map(|(_, object)| object);
-        let crds: BTreeMap<_, _> = objects()
+        // by identity first: a body that nobody looks at stays text
+        let of_group = |group: &'static str| {
+            objects().filter(move |object| object.object.id().kind.group == group)
+        };
+        let crds: BTreeMap<_, _> = of_group("apiextensions.k8s.io")
             .filter_map(|object| Some((crd::brings(object.object.expose())?.0, object)))
             .collect();
         let mut schemas = BTreeMap::new();
@@ -94,7 +98,9 @@ impl<'a> Judge<'a> {
                 schemas.insert(key, read);
             }
         }
-        let webhooks = objects().flat_map(|object| webhook_names(object.object.expose())).collect();
+        let webhooks = of_group("admissionregistration.k8s.io")
+            .flat_map(|object| webhook_names(object.object.expose()))
+            .collect();
         let is_namespace = |id: &ObjectId| id.kind == GroupKind::new("", "Namespace");
         let namespaces = objects()
             .map(|object| object.object.id())
