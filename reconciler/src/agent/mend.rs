@@ -20,8 +20,9 @@ use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     fight::Turn,
+    news::{News, Reason},
     reconcile::{Reconciler, diagnosed, has_work},
-    state::Side,
+    state::{Side, described},
 };
 
 /// So many suspects are looked at one by one; more are found by a look at the whole, which lists each kind once.
@@ -68,6 +69,7 @@ impl Reconciler {
             self.look_at_the_whole();
         }
         let paused = self.paused(&plan);
+        self.reports.tell(mending(&plan, &paused));
         if paused.is_empty() {
             return self.mend_now(part, &plan, &live).await;
         }
@@ -143,4 +145,16 @@ impl Reconciler {
             Err(error) => tracing::debug!(%error, "health is not known"),
         }
     }
+}
+
+/// What is about to be put right: told before it is, since a server may take its time.
+fn mending(plan: &Plan, paused: &BTreeSet<ObjectId>) -> Vec<News> {
+    let drifted = plan::drift(plan).objects.into_iter();
+    drifted
+        .filter(|drifted| drifted.mended == Mended::ByApply && !paused.contains(&drifted.id))
+        .map(|drifted| {
+            let message = format!("{}, and is about to be put right", described(&drifted));
+            News::new(Reason::Mending, message).about(&drifted.id)
+        })
+        .collect()
 }

@@ -24,7 +24,7 @@ pub(crate) use self::{
     claim::Claims,
     files::FileEvents,
     fleet::Fleet,
-    news::News,
+    news::{News, Reason},
     pace::Pace,
     reconcile::{Following, Reconciler, Told, Trigger},
     web::{Measure, Web, hook_routes, serve, status_routes},

@@ -28,6 +28,8 @@ pub(crate) enum Reason {
     Draining,
     /// Somebody changed a live field, and it stays as it is.
     Drifted,
+    /// Somebody changed a live field, and it is about to be put right.
+    Mending,
     /// Somebody changed a live field, and it was put right.
     Mended,
     /// A field is rewritten again and again.
@@ -52,6 +54,7 @@ impl Reason {
             Self::Released => "Released",
             Self::Draining => "Draining",
             Self::Drifted => "Drifted",
+            Self::Mending => "Mending",
             Self::Mended => "Mended",
             Self::Fight => "Fight",
             Self::Unhealthy => "Unhealthy",

@@ -433,7 +433,7 @@ fn with_reason(health: &Health, reasons: &[String]) -> Health {
 }
 
 /// Returns what differs and who did it, in one clause.
-fn described(drifted: &DriftedObject) -> String {
+pub(super) fn described(drifted: &DriftedObject) -> String {
     match &drifted.drift {
         Drift::Deleted => format!("{} was deleted", drifted.id),
         Drift::Unknown => format!("{} was changed", drifted.id),

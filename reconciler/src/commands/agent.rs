@@ -12,8 +12,8 @@ use tokio::{net::TcpListener, sync::mpsc};
 use super::{apply::time, site::SiteArgument};
 use crate::{
     agent::{
-        Claims, FileEvents, Fleet, Following, Measure, News, Pace, Reconciler, Told, Trigger, Web,
-        hook_routes, serve, status_routes,
+        Claims, FileEvents, Fleet, Following, Measure, News, Pace, Reason, Reconciler, Told,
+        Trigger, Web, hook_routes, serve, status_routes,
     },
     cli::{Context, Exit, Failure, LogFormat, Stage},
     output::words,
@@ -265,6 +265,8 @@ async fn tell(context: &Context, mut news: mpsc::Receiver<News>) {
         match (context.global.log_format, is_warning) {
             (LogFormat::Json, true) => tracing::warn!(target: NEWS, reason, ?object, "{message}"),
             (LogFormat::Json, false) => tracing::info!(target: NEWS, reason, ?object, "{message}"),
+            // at a desk it is put right before anybody has read so
+            (LogFormat::Text, _) if reason == Reason::Mending.text() => {}
             (LogFormat::Text, _) => {
                 let now = jiff::Zoned::now().strftime("%H:%M:%S").to_string();
                 let line = format!("{now}  {reason:<11}  {}", words::clean(&message));
