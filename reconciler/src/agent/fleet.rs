@@ -19,6 +19,7 @@ use tokio_util::task::LocalPoolHandle;
 
 use super::{
     claim::Claims,
+    polls::Polls,
     status,
     tend::{Tended, tend},
     web::{BEAT, Web},
@@ -34,6 +35,7 @@ pub(crate) struct Fleet {
     syncs: Syncs,
     pool: LocalPoolHandle,
     claims: Claims,
+    polls: Polls,
     running: BTreeMap<SyncKey, Running>,
     web: Web,
     stop: CancellationToken,
@@ -64,6 +66,7 @@ impl Fleet {
             syncs,
             pool: LocalPoolHandle::new(threads.max(1)),
             claims: Claims::default(),
+            polls: Polls::default(),
             running: BTreeMap::new(),
             web,
             stop,
@@ -125,6 +128,7 @@ impl Fleet {
                 home: self.cluster.clone(),
                 settings: self.settings.clone(),
                 claims: self.claims.clone(),
+                polls: self.polls.clone(),
                 web: self.web.clone(),
                 stop: stop.clone(),
             };

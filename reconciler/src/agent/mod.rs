@@ -14,6 +14,7 @@ mod fleet;
 mod mend;
 mod news;
 mod pace;
+mod polls;
 mod reconcile;
 mod state;
 mod status;
@@ -26,6 +27,7 @@ pub(crate) use self::{
     fleet::Fleet,
     news::{News, Reason},
     pace::Pace,
+    polls::Polls,
     reconcile::{Following, Reconciler, Told, Trigger},
     web::{Measure, Web, hook_routes, serve, status_routes},
 };

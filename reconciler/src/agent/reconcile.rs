@@ -19,8 +19,9 @@ use sitewright_model::{
     object::GroupKind,
     plan::{self, Action, ApprovalFile, Consent, Plan},
     render,
+    revision::Revision,
 };
-use sitewright_source::{Location, Settings};
+use sitewright_source::Settings;
 use tokio::{
     sync::{Notify, mpsc, watch},
     task::spawn_blocking,
@@ -33,11 +34,12 @@ use super::{
     fight::Fights,
     news::News,
     pace::Pace,
+    polls::{Looked, Poll},
     state::{Activity, Problem, Side, State},
     web::{Fetched, Measure, Reconciled, Stage},
 };
 use crate::{
-    pipeline,
+    pipeline::{self, Footprint},
     weigh::{Weighed, weigh},
 };
 
@@ -65,8 +67,8 @@ impl Trigger {
 
 /// What is followed, and how.
 pub(crate) struct Following {
-    /// Where the site is.
-    pub(crate) location: Location,
+    /// The way to where the site is.
+    pub(crate) poll: Poll,
     /// How sources are read.
     pub(crate) settings: Settings,
     /// The cluster that it describes.
@@ -116,6 +118,8 @@ pub(super) struct Reports {
 pub(super) struct Current {
     pub(super) desired: Arc<Desired>,
     inputs: Digest,
+    /// What the site was read from; none where each commit is to be read.
+    footprint: Option<Footprint>,
     /// The approvals beside the site; they are no part of its inputs.
     approvals: Vec<ApprovalFile>,
     pub(super) watches: Watches,
@@ -131,8 +135,8 @@ struct Due {
 /// Why the loop woke.
 enum Wake {
     Stop,
-    /// Git may have something new.
-    Git,
+    /// Git may have something new; a look before this time does not count.
+    Git(Instant),
     /// Something on the cluster changed.
     Noticed,
     /// It is time for a look at the whole cluster.
@@ -190,8 +194,8 @@ impl Reconciler {
         loop {
             match self.wake().await {
                 Wake::Stop => return,
-                Wake::Git => {
-                    if let Some(loaded) = self.fetch().await {
+                Wake::Git(not_before) => {
+                    if let Some(loaded) = self.fetch(not_before).await {
                         self.take(loaded).await;
                     }
                 }
@@ -220,38 +224,49 @@ impl Reconciler {
         tokio::select! {
             biased;
             () = self.stop.cancelled() => Wake::Stop,
-            () = self.git() => Wake::Git,
+            not_before = self.git() => Wake::Git(not_before),
             () = noticed => Wake::Noticed,
             () = at(self.due.whole) => Wake::Whole,
             () = at(self.fights.next()) => Wake::Fight,
         }
     }
 
-    async fn git(&self) {
+    /// Waits until git may have something new; returns since when an older look does not count.
+    async fn git(&self) -> Instant {
+        let (now, poll) = (Instant::now(), self.following.pace.poll);
+        let lately = || Instant::now().checked_sub(poll.mul_f64(0.8)).unwrap_or(now);
         tokio::select! {
-            () = self.trigger.pulled() => {}
-            () = sleep_until(self.due.poll) => {}
+            () = self.trigger.pulled() => Instant::now(),
+            () = sleep_until(self.due.poll) => lately(),
+            () = self.following.poll.news() => lately(),
         }
     }
 
     // === git ===
 
     /// Looks at git; returns what is there where it is not what is desired already.
-    async fn fetch(&mut self) -> Option<pipeline::Loaded> {
+    async fn fetch(&mut self, not_before: Instant) -> Option<pipeline::Loaded> {
         self.due.poll = Instant::now() + self.following.pace.next_poll();
         let begun = Instant::now();
-        let loaded = load(&self.following.location, &self.following.settings).await;
+        let known = self.current.as_ref().and_then(|current| current.footprint.clone());
+        let following = &self.following;
+        let looked = following.poll.look(&following.settings, known, not_before).await;
         let measure = self.following.measure.clone();
         measure.took(Stage::Fetch, begun);
-        match loaded {
-            Ok(loaded) if self.is_current(&loaded) => {
+        match looked {
+            Ok(Looked::Same { commit }) => {
+                measure.fetched(Fetched::Same);
+                self.same(commit);
+                None
+            }
+            Ok(Looked::Loaded(loaded)) if self.is_current(&loaded) => {
                 measure.fetched(Fetched::Same);
                 self.seen(&loaded);
                 None
             }
-            Ok(loaded) => {
+            Ok(Looked::Loaded(loaded)) => {
                 measure.fetched(Fetched::New);
-                Some(loaded)
+                Some(*loaded)
             }
             Err(diagnostics) => {
                 measure.fetched(Fetched::Failed);
@@ -272,7 +287,21 @@ impl Reconciler {
             current.approvals.clone_from(approvals);
             self.due.whole = Some(Instant::now());
         }
-        let revision = loaded.revision();
+        self.found_again(loaded.revision());
+    }
+
+    /// Takes note of a commit that is not the site's business.
+    fn same(&mut self, commit: Option<String>) {
+        let Some(current) = &self.current else { return };
+        if commit.is_some() || self.state.problems.contains_key(&Side::Git) {
+            let known = &current.desired.revision;
+            let commit = commit.or_else(|| known.commit.clone());
+            let inputs = current.inputs;
+            self.found_again(Revision { commit, inputs, ..known.clone() });
+        }
+    }
+
+    fn found_again(&mut self, revision: Revision) {
         if self.state.applied.as_ref().is_some_and(|applied| applied.inputs == revision.inputs) {
             self.state.applied = Some(revision.clone());
         }
@@ -316,9 +345,13 @@ impl Reconciler {
         let approvals = loaded.approvals().files.clone();
         let settings = self.following.settings.clone();
         let begun = Instant::now();
-        let rendered = blocking(move || pipeline::render(loaded, &settings)).await;
+        let rendered = blocking(move || {
+            let footprint = loaded.footprint();
+            Ok((pipeline::render(loaded, &settings)?, footprint))
+        });
+        let rendered = rendered.await;
         self.following.measure.took(Stage::Render, begun);
-        let rendered = rendered?;
+        let (rendered, footprint) = rendered?;
         let outside = render::open_kinds(&rendered.desired);
         let outside =
             self.following.cluster.outside_namespaces(&outside).await.map_err(diagnosed)?;
@@ -345,7 +378,7 @@ impl Reconciler {
                 (watches, claim)
             }
         };
-        self.current = Some(Current { desired, inputs, approvals, watches, claim });
+        self.current = Some(Current { desired, inputs, footprint, approvals, watches, claim });
         Ok(())
     }
 
@@ -446,8 +479,8 @@ impl Reconciler {
     /// Waits until git has something newer.
     async fn newer(&mut self) -> pipeline::Loaded {
         loop {
-            self.git().await;
-            let found = self.fetch().await;
+            let not_before = self.git().await;
+            let found = self.fetch(not_before).await;
             let is_refused =
                 |loaded: &pipeline::Loaded| Some(loaded.revision().inputs) == self.refused;
             if let Some(loaded) = found.filter(|loaded| !is_refused(loaded)) {
@@ -563,13 +596,8 @@ impl Reports {
     }
 }
 
-async fn load(location: &Location, settings: &Settings) -> Result<pipeline::Loaded, Diagnostics> {
-    let (location, settings) = (location.clone(), settings.clone());
-    blocking(move || pipeline::load(&location, &settings)).await
-}
-
 /// Runs blocking work; a panic in it is a problem of this site, and of no other.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Diagnostics> + Send + 'static,
 ) -> Result<T, Diagnostics> {
     spawn_blocking(work).await.unwrap_or_else(|error| {

@@ -22,6 +22,7 @@ use super::{
     fleet::{until, write},
     news::{News, Reason},
     pace::Pace,
+    polls::Polls,
     reconcile::{Following, Reconciler, Told, Trigger},
     state::{Problem, Side, State},
     status,
@@ -45,6 +46,7 @@ pub(super) struct Tended {
     pub(super) home: Cluster,
     pub(super) settings: Settings,
     pub(super) claims: Claims,
+    pub(super) polls: Polls,
     pub(super) web: Web,
     pub(super) stop: CancellationToken,
 }
@@ -199,7 +201,7 @@ impl Tended {
         let resync = duration("resync", spec.resync.as_deref())?;
         let usual = Pace::default();
         Ok(Following {
-            location: self.location().await?,
+            poll: self.polls.join(self.location().await?),
             settings: self.settings.clone(),
             cluster: self.cluster().await?,
             pace: Pace { poll: poll.unwrap_or(usual.poll), resync: resync.unwrap_or(usual.resync) },

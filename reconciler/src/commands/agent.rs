@@ -12,7 +12,7 @@ use tokio::{net::TcpListener, sync::mpsc};
 use super::{apply::time, site::SiteArgument};
 use crate::{
     agent::{
-        Claims, FileEvents, Fleet, Following, Measure, News, Pace, Reason, Reconciler, Told,
+        Claims, FileEvents, Fleet, Following, Measure, News, Pace, Polls, Reason, Reconciler, Told,
         Trigger, Web, hook_routes, serve, status_routes,
     },
     cli::{Context, Exit, Failure, LogFormat, Stage},
@@ -88,7 +88,7 @@ impl Agent {
         context.interrupt.enter(Stage::Applying);
         let stop = context.interrupt.token();
         let following = Following {
-            location,
+            poll: Polls::default().join(location),
             settings,
             cluster,
             pace,

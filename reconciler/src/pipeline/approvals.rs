@@ -62,6 +62,11 @@ impl Approvals {
     }
 }
 
+/// Returns whether there may be approvals beside the site that the snapshot was opened for.
+pub(super) fn are_in(snapshot: &Snapshot) -> Result<bool, Diagnostics> {
+    snapshot.exists(&join(snapshot.path(), FOLDER))
+}
+
 /// Returns the names of the approval files, sorted.
 fn names(snapshot: &Snapshot, folder: &str) -> Result<Vec<String>, Diagnostics> {
     if !snapshot.exists(folder)? {

@@ -8,6 +8,7 @@
 
 mod approvals;
 mod fetch;
+mod footprint;
 mod library;
 mod lock;
 mod parsed;
@@ -29,7 +30,7 @@ use sitewright_model::{
 use sitewright_source::{Cache, Snapshot, cache, snapshot::Origin};
 pub use sitewright_source::{Location, Settings};
 
-pub use self::approvals::Approvals;
+pub use self::{approvals::Approvals, footprint::Footprint};
 use self::{
     fetch::Fetcher,
     parsed::{Parsed, ParsedComponent},
@@ -45,6 +46,8 @@ pub struct Loaded {
     key: Digest,
     state: State,
     approvals: Approvals,
+    /// What tells the helm that its charts would be rendered with; none where it has none.
+    helm: Option<String>,
 }
 
 /// How far it got.
@@ -90,7 +93,14 @@ impl Loaded {
 /// # Errors
 /// All mistakes of the site at once, each with its place.
 pub fn load(location: &Location, settings: &Settings) -> Result<Loaded, Diagnostics> {
-    let mut snapshot = Snapshot::open(location, settings)?;
+    load_from(Snapshot::open(location, settings)?, settings)
+}
+
+/// As [`load`], from a state of the repository that is open already.
+///
+/// # Errors
+/// As with [`load`].
+pub fn load_from(mut snapshot: Snapshot, settings: &Settings) -> Result<Loaded, Diagnostics> {
     let approvals = Approvals::read(&mut snapshot);
     let texts = Texts::read(&snapshot)?;
     let cache = cache_of(settings);
@@ -100,7 +110,13 @@ pub fn load(location: &Location, settings: &Settings) -> Result<Loaded, Diagnost
         Some(site) => State::Stored(Box::new(site)),
         None => State::Parsed(Box::new(parse(&snapshot, &texts, settings)?)),
     };
-    Ok(Loaded { snapshot, texts, key, state, approvals })
+    let helm = match &state {
+        State::Stored(site) => site.helm.clone(),
+        State::Parsed(parsed) => {
+            parsed.components.iter().find_map(|component| store.helm_of(&component.input))
+        }
+    };
+    Ok(Loaded { snapshot, texts, key, state, approvals, helm })
 }
 
 /// Returns what `site.lock` of the site at `location` should say now; its text is
@@ -119,7 +135,7 @@ pub fn lock(location: &Location, settings: &Settings) -> Result<Lock, Diagnostic
 /// All mistakes of all components at once, each with its place.
 pub fn render(loaded: Loaded, settings: &Settings) -> Result<Rendered, Diagnostics> {
     let revision = loaded.revision();
-    let Loaded { snapshot, texts, key, state, approvals } = loaded;
+    let Loaded { snapshot, texts, key, state, approvals, .. } = loaded;
     let cache = cache_of(settings);
     let store = Store::new(&cache, settings);
     let mut rendered = match state {

@@ -13,6 +13,9 @@ use sitewright_source::Snapshot;
 const SITE_FILE: &str = "site.yaml";
 const LOCK_FILE: &str = "site.lock";
 
+/// The site's own files.
+pub(super) const FILES: [&str; 2] = [SITE_FILE, LOCK_FILE];
+
 /// What stands in a site's folder.
 pub(super) struct SiteFolder {
     /// The folder, relative to the top of the repository.

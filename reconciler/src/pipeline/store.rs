@@ -48,6 +48,11 @@ impl<'a> Store<'a> {
         self.cache
     }
 
+    /// Returns what tells the helm of this machine from another.
+    pub(super) fn tells_helm(&self) -> Option<String> {
+        self.helm.clone()
+    }
+
     /// Returns the key of a site by its own files.
     pub(super) fn site_key(&self, path: &str, texts: &Texts) -> Digest {
         let lock = texts.lock.as_deref().unwrap_or_default();

@@ -35,7 +35,7 @@ pub struct Snapshot {
 }
 
 enum Source {
-    Tree(GitTree),
+    Tree(Arc<GitTree>),
     Disk(WorkingTree),
 }
 
@@ -72,14 +72,26 @@ impl Snapshot {
             }
             Location::Git { repository, path, reference } => {
                 let tree = open_tree(repository, reference, settings)?;
-                Ok(Self { source: Source::Tree(tree), path: path.clone(), limits })
+                Ok(Self { source: Source::Tree(Arc::new(tree)), path: path.clone(), limits })
             }
         }
     }
 
     /// Makes a snapshot of a tree that is at hand, for the fuzz targets.
     pub(crate) fn of_tree(tree: GitTree, limits: Limits) -> Self {
-        Self { source: Source::Tree(tree), path: String::new(), limits }
+        Self { source: Source::Tree(Arc::new(tree)), path: String::new(), limits }
+    }
+
+    /// Returns the same state of the same repository, opened for another folder: nothing is fetched or opened anew,
+    /// and both share what they know of folders. None for a working tree, which has no state to share.
+    pub fn at(&self, path: &str) -> Option<Self> {
+        match &self.source {
+            Source::Tree(tree) => {
+                let source = Source::Tree(Arc::clone(tree));
+                Some(Self { source, path: path.to_owned(), limits: self.limits.clone() })
+            }
+            Source::Disk(_) => None,
+        }
     }
 
     /// Returns which state it is.
@@ -138,17 +150,28 @@ impl Snapshot {
     pub fn tree_id(&self, path: &str) -> Result<Option<String>, Diagnostics> {
         match &self.source {
             Source::Tree(tree) => {
-                let found = walk::folder_at(tree, path, &self.limits)?;
+                let found = walk::folder_at(&**tree, path, &self.limits)?;
                 Ok(Some(found.at.to_string()))
             }
             Source::Disk(_) => Ok(None),
         }
     }
 
+    /// Returns the id of what is at `path`, a file or a folder, with links followed: equal ids, equal content, but for
+    /// links within a folder. None where there is nothing, and for a working tree.
+    pub fn object_id(&self, path: &str) -> Result<Option<String>, Diagnostics> {
+        let Source::Tree(tree) = &self.source else { return Ok(None) };
+        match walk::find(&**tree, path, &self.limits) {
+            Ok(found) => Ok(Some(found.at.to_string())),
+            Err(SnapshotError::Missing { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Returns whether there is anything at `path`.
     pub fn exists(&self, path: &str) -> Result<bool, Diagnostics> {
         let found = match &self.source {
-            Source::Tree(tree) => walk::find(tree, path, &self.limits).map(drop),
+            Source::Tree(tree) => walk::find(&**tree, path, &self.limits).map(drop),
             Source::Disk(disk) => walk::find(disk, path, &self.limits).map(drop),
         };
         match found {
@@ -161,7 +184,7 @@ impl Snapshot {
     /// Returns whether there is a file at `path`, rather than a folder; an error if there is nothing.
     pub fn is_file(&self, path: &str) -> Result<bool, Diagnostics> {
         let kind = match &self.source {
-            Source::Tree(tree) => walk::find(tree, path, &self.limits)?.kind,
+            Source::Tree(tree) => walk::find(&**tree, path, &self.limits)?.kind,
             Source::Disk(disk) => walk::find(disk, path, &self.limits)?.kind,
         };
         Ok(kind == Kind::File)
@@ -170,7 +193,7 @@ impl Snapshot {
     /// Returns every file of the folder at `path`, and of the folders in it.
     pub fn folder(&self, path: &str) -> Result<Files, Diagnostics> {
         match &self.source {
-            Source::Tree(tree) => Ok(walk::folder(tree, path, &self.limits)?),
+            Source::Tree(tree) => Ok(walk::folder(&**tree, path, &self.limits)?),
             Source::Disk(disk) => Ok(walk::folder(disk, path, &self.limits)?),
         }
     }
@@ -178,7 +201,7 @@ impl Snapshot {
     /// Returns the file at `path`.
     pub fn file(&self, path: &str) -> Result<Arc<[u8]>, Diagnostics> {
         match &self.source {
-            Source::Tree(tree) => Ok(walk::file(tree, path, &self.limits)?),
+            Source::Tree(tree) => Ok(walk::file(&**tree, path, &self.limits)?),
             Source::Disk(disk) => Ok(walk::file(disk, path, &self.limits)?),
         }
     }
@@ -186,7 +209,7 @@ impl Snapshot {
     /// Returns what the folder at `path` holds, in order of name. Links say what they lead to.
     pub fn list(&self, path: &str) -> Result<Vec<Entry>, Diagnostics> {
         match &self.source {
-            Source::Tree(tree) => Ok(walk::list(tree, path, &self.limits)?),
+            Source::Tree(tree) => Ok(walk::list(&**tree, path, &self.limits)?),
             Source::Disk(disk) => Ok(walk::list(disk, path, &self.limits)?),
         }
     }
