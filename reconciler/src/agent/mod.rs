@@ -11,6 +11,7 @@ mod drain;
 mod fight;
 mod files;
 mod fleet;
+mod history;
 mod mend;
 mod news;
 mod pace;
@@ -25,6 +26,7 @@ pub(crate) use self::{
     claim::Claims,
     files::FileEvents,
     fleet::Fleet,
+    history::History,
     news::{News, Reason},
     pace::Pace,
     polls::Polls,

@@ -105,6 +105,11 @@ impl Polls {
 }
 
 impl Poll {
+    /// Returns where the site is.
+    pub(crate) fn location(&self) -> &Location {
+        &self.location
+    }
+
     /// Waits until another site of the repository has found something new.
     pub(crate) async fn news(&self) {
         match &self.slot {

@@ -32,6 +32,7 @@ use super::{
     claim::{Claim, Claims},
     drain::Drains,
     fight::Fights,
+    history::History,
     news::News,
     pace::Pace,
     polls::{Looked, Poll},
@@ -83,6 +84,8 @@ pub(crate) struct Following {
     pub(crate) claims: Claims,
     /// Where it is measured.
     pub(crate) measure: Measure,
+    /// What was followed before.
+    pub(crate) history: History,
 }
 
 /// Follows one site on one cluster.
@@ -264,16 +267,31 @@ impl Reconciler {
                 self.seen(&loaded);
                 None
             }
-            Ok(Looked::Loaded(loaded)) => {
-                measure.fetched(Fetched::New);
-                Some(*loaded)
-            }
+            Ok(Looked::Loaded(loaded)) => match self.continues(loaded.revision().commit).await {
+                Ok(()) => {
+                    measure.fetched(Fetched::New);
+                    Some(*loaded)
+                }
+                Err(diagnostics) => {
+                    measure.fetched(Fetched::Failed);
+                    self.broken(Side::Git, &diagnostics);
+                    None
+                }
+            },
             Err(diagnostics) => {
                 measure.fetched(Fetched::Failed);
                 self.broken(Side::Git, &diagnostics);
                 None
             }
         }
+    }
+
+    /// Checks that a commit continues what was followed: what was rewritten is held, and never taken for "delete all".
+    async fn continues(&self, commit: Option<String>) -> Result<(), Diagnostics> {
+        let history = self.following.history.clone();
+        let (location, settings) =
+            (self.following.poll.location().clone(), self.following.settings.clone());
+        blocking(move || history.check(&location, &settings, commit.as_deref())).await
     }
 
     fn is_current(&self, loaded: &pipeline::Loaded) -> bool {
@@ -302,6 +320,7 @@ impl Reconciler {
     }
 
     fn found_again(&mut self, revision: Revision) {
+        self.following.history.goes_on(revision.commit.as_deref());
         if self.state.applied.as_ref().is_some_and(|applied| applied.inputs == revision.inputs) {
             self.state.applied = Some(revision.clone());
         }
@@ -319,6 +338,7 @@ impl Reconciler {
             self.reports.tell(news);
             match self.desire(loaded).await {
                 Ok(()) => {
+                    self.following.history.goes_on(revision.commit.as_deref());
                     self.refused = None;
                     let news = self.state.works(Side::Git);
                     self.reports.tell(news);

@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     claim::Claims,
     fleet::{until, write},
+    history::History,
     news::{News, Reason},
     pace::Pace,
     polls::Polls,
@@ -212,6 +213,10 @@ impl Tended {
             name: format!("SiteSync {}", self.key),
             claims: self.claims.clone(),
             measure: self.measure(),
+            history: History {
+                before: self.sync.status.as_ref().and_then(last_commit),
+                accepted: spec.source.accept_rewritten.clone(),
+            },
         })
     }
 
@@ -343,4 +348,10 @@ async fn tell(teller: &Teller, news: Option<News>) {
     {
         teller.tell(reason.text(), reason.is_warning(), &message).await;
     }
+}
+
+/// Returns the commit that was followed last, by an agent before this one perhaps.
+fn last_commit(status: &SiteSyncStatus) -> Option<String> {
+    let known = status.observed.as_ref().or(status.applied.as_ref())?;
+    known.commit.clone()
 }

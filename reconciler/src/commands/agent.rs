@@ -12,8 +12,8 @@ use tokio::{net::TcpListener, sync::mpsc};
 use super::{apply::time, site::SiteArgument};
 use crate::{
     agent::{
-        Claims, FileEvents, Fleet, Following, Measure, News, Pace, Polls, Reason, Reconciler, Told,
-        Trigger, Web, hook_routes, serve, status_routes,
+        Claims, FileEvents, Fleet, Following, History, Measure, News, Pace, Polls, Reason,
+        Reconciler, Told, Trigger, Web, hook_routes, serve, status_routes,
     },
     cli::{Context, Exit, Failure, LogFormat, Stage},
     output::words,
@@ -96,6 +96,7 @@ impl Agent {
             name: "this program".to_owned(),
             claims: Claims::default(),
             measure: Measure::default(),
+            history: History::default(),
         };
         let (reconciler, told) = Reconciler::new(following, trigger, stop);
         let Told { news, state: _state } = told;

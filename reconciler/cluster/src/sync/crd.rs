@@ -92,6 +92,12 @@ pub struct Source {
     /// A Secret in this namespace with `username` and `password`, or `bearerToken`, for the repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretReference>,
+    /// The commit that is followed although it does not continue what was followed before: a branch that was forced, or
+    /// a tag that was moved, is held until this names what it means now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self.matches('^[0-9a-f]{7,64}$')").message("a commit id, or its first seven digits or more"))]
+    #[schemars(length(min = 7, max = 64))]
+    pub accept_rewritten: Option<String>,
 }
 
 /// A Secret in the namespace of the SiteSync.

@@ -5,4 +5,5 @@ codes! {
     SECRET_UNUSABLE = 802, "a Secret that a SiteSync names cannot be used";
     BAD_SYNC = 803, "a SiteSync cannot be followed as it is";
     NO_DEFINITION = 804, "the cluster does not know the kind SiteSync";
+    HISTORY_REWRITTEN = 805, "the history of the branch or tag was rewritten";
 }

@@ -40,6 +40,13 @@ fn git(folder: &Path, arguments: &[&str]) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
+fn agent(lab: &Lab) -> Running {
+    let arguments = ["agent", "--namespace", lab.name(), "--log-format", "json"];
+    // several of them run at once here
+    let listen = ["--listen", "127.0.0.1:0", "--hooks", "127.0.0.1:0"];
+    Running::start(lab.command(&arguments).args(listen))
+}
+
 impl Followed {
     fn start(name: &str) -> Self {
         let mut lab = Lab::new(name);
@@ -51,21 +58,31 @@ impl Followed {
         lab.component("app", SETTINGS);
         git(lab.folder(), &["init", "-q", "-b", "main"]);
         let server = GitHttp::serve(folder.path()).expect("the server starts");
-        let agent = ["agent", "--namespace", name, "--log-format", "json"];
-        // several of them run at once here
-        let listen = ["--listen", "127.0.0.1:0", "--hooks", "127.0.0.1:0"];
-        let agent = Running::start(lab.command(&agent).args(listen));
+        let agent = agent(&lab);
         let followed = Self { lab, folder, server, agent };
         followed.push("first");
         followed
     }
 
+    /// Kills the agent, and starts another; returns what the first one said.
+    fn restart(&mut self) -> String {
+        let killed = std::mem::replace(&mut self.agent, agent(&self.lab));
+        killed.handle().signal("KILL");
+        killed.end().stderr
+    }
+
     /// Commits the site as it is, and pushes it.
     fn push(&self, message: &str) {
+        self.push_as("main", message);
+    }
+
+    /// The same from another local branch, by force.
+    fn push_as(&self, branch: &str, message: &str) {
         let remote = self.folder.path().join("site.git");
         git(self.lab.folder(), &["add", "site.yaml", "blueprints"]);
         git(self.lab.folder(), &["commit", "-q", "-m", message]);
-        git(self.lab.folder(), &["push", "-q", "-f", remote.to_str().expect("a path"), "main"]);
+        let to = format!("{branch}:main");
+        git(self.lab.folder(), &["push", "-q", "-f", remote.to_str().expect("a path"), &to]);
     }
 
     fn sync(&self, name: &str, change: impl FnOnce(&mut Value)) {
@@ -275,4 +292,49 @@ fn the_agent_says_what_to_install_where_the_kind_is_unknown() {
     let run = lab.run(&["agent"]);
     assert_eq!(run.code, 1, "{run}");
     assert!(run.says("SW0804") && run.says("sitewright install"), "{run}");
+}
+
+#[test]
+fn a_rewritten_branch_and_a_vanished_one_are_held_and_told() {
+    let mut followed = Followed::start("rewritten");
+    followed.sync("site", |_| {});
+    let first = followed.wait("site", "ready", is_ready);
+    let folder = followed.lab.folder().to_owned();
+    let stalled = |code: &'static str| {
+        move |status: &Value| {
+            condition(status, "Stalled") == "True" && status.to_string().contains(code)
+        }
+    };
+    let commit = |status: &Value| status["applied"]["commit"].clone();
+
+    // somebody starts the repository over, with nothing of what was there
+    git(&folder, &["checkout", "-q", "--orphan", "anew"]);
+    followed.lab.component("app", &SETTINGS.replace("blue", "red").replace("settings", "others"));
+    followed.push_as("anew", "begin anew");
+    let held = followed.wait("site", "held", stalled("SW0805"));
+    assert_eq!(commit(&held), commit(&first));
+    assert_eq!(followed.color().as_deref(), Some("blue"));
+    followed.lab.kubectl(&["delete", "cm", "settings", "-n", followed.lab.name()]);
+    followed.wait("site", "mended", |_| followed.color().is_some());
+
+    // an agent that is started again knows what was followed
+    followed.restart();
+    followed.agent.handle().wait_to_say("SW0805");
+    assert_eq!(followed.color().as_deref(), Some("blue"));
+
+    let remote = followed.folder.path().join("site.git");
+    git(&remote, &["branch", "-m", "main", "other"]);
+    followed.wait("site", "told", stalled("SW0205"));
+    assert_eq!(followed.color().as_deref(), Some("blue"));
+    git(&remote, &["branch", "-m", "other", "main"]);
+
+    let head = followed.wait("site", "held", stalled("SW0805"));
+    let message = head["conditions"].to_string();
+    let new = message.split(" does not continue").next().and_then(|text| text.rsplit(' ').next());
+    let new = new.expect("the commit is named").to_owned();
+    followed.sync("site", |spec| spec["source"]["acceptRewritten"] = new.as_str().into());
+    followed
+        .wait("site", "followed", |status| is_ready(status) && commit(status) != commit(&first));
+    assert_eq!(followed.color(), None, "it is no longer in the site");
+    followed.stop();
 }
