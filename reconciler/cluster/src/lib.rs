@@ -25,9 +25,11 @@ mod inventory;
 mod kinds;
 mod lock;
 pub mod observe;
+mod record;
 pub mod rights;
 mod scopes;
 pub mod sync;
+mod verdicts;
 pub mod watch;
 pub mod work;
 

@@ -26,6 +26,7 @@ pub mod revision;
 pub mod suggest;
 pub mod terminal;
 pub mod values;
+pub mod verdict;
 pub mod work;
 pub mod yaml;
 pub mod zone;

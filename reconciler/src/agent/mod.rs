@@ -17,6 +17,7 @@ mod news;
 mod pace;
 mod polls;
 mod reconcile;
+mod rollback;
 mod state;
 mod status;
 mod tend;

@@ -38,6 +38,10 @@ pub(crate) enum Reason {
     Unhealthy,
     /// Everything is healthy again.
     Healthy,
+    /// A revision made a healthy component unhealthy.
+    BadRevision,
+    /// What made a component unhealthy is taken back.
+    RolledBack,
     /// Something does not work.
     Failed,
     /// What did not work works again.
@@ -59,6 +63,8 @@ impl Reason {
             Self::Fight => "Fight",
             Self::Unhealthy => "Unhealthy",
             Self::Healthy => "Healthy",
+            Self::BadRevision => "BadRevision",
+            Self::RolledBack => "RolledBack",
             Self::Failed => "Failed",
             Self::Recovered => "Recovered",
         }
@@ -66,7 +72,16 @@ impl Reason {
 
     /// Returns whether a person should look.
     pub(crate) fn is_warning(self) -> bool {
-        matches!(self, Self::Held | Self::Drifted | Self::Fight | Self::Unhealthy | Self::Failed)
+        matches!(
+            self,
+            Self::Held
+                | Self::Drifted
+                | Self::Fight
+                | Self::Unhealthy
+                | Self::BadRevision
+                | Self::RolledBack
+                | Self::Failed
+        )
     }
 }
 

@@ -36,6 +36,7 @@ use super::{
     news::News,
     pace::Pace,
     polls::{Looked, Poll},
+    rollback::Verdict,
     state::{Activity, Problem, Side, State},
     web::{Fetched, Measure, Reconciled, Stage},
 };
@@ -98,6 +99,7 @@ pub(crate) struct Reconciler {
     pub(super) current: Option<Current>,
     pub(super) fights: Fights,
     drains: Drains,
+    pub(super) verdict: Verdict,
     /// Until when nodes may become due for a wave.
     waves_until: Option<Instant>,
     /// Looks at the whole that failed in a row.
@@ -119,7 +121,12 @@ pub(super) struct Reports {
 
 /// What is desired now, the watches over it, and the right to it.
 pub(super) struct Current {
+    /// What is in force: what git has, but for components that went back.
     pub(super) desired: Arc<Desired>,
+    /// What git has.
+    pub(super) rendered: Arc<Desired>,
+    /// Whether it was looked which components are to be what they were.
+    pub(super) is_in_force: bool,
     inputs: Digest,
     /// What the site was read from; none where each commit is to be read.
     footprint: Option<Footprint>,
@@ -128,6 +135,21 @@ pub(super) struct Current {
     pub(super) watches: Watches,
     /// Held for as long as the site is followed.
     claim: Claim,
+}
+
+impl Current {
+    /// Folds what was looked at: a site at rest is text.
+    fn fold(&mut self) {
+        let is_same = Arc::ptr_eq(&self.desired, &self.rendered);
+        if !self.desired.is_folded() {
+            Arc::make_mut(&mut self.desired).fold();
+        }
+        if is_same {
+            self.rendered = Arc::clone(&self.desired);
+        } else if !self.rendered.is_folded() {
+            Arc::make_mut(&mut self.rendered).fold();
+        }
+    }
 }
 
 struct Due {
@@ -183,6 +205,7 @@ impl Reconciler {
             current: None,
             fights: Fights::default(),
             drains: Drains::default(),
+            verdict: Verdict::default(),
             waves_until: None,
             failures: 0,
             busy: 0,
@@ -372,16 +395,7 @@ impl Reconciler {
         let rendered = rendered.await;
         self.following.measure.took(Stage::Render, begun);
         let (rendered, footprint) = rendered?;
-        let outside = render::open_kinds(&rendered.desired);
-        let outside =
-            self.following.cluster.outside_namespaces(&outside).await.map_err(diagnosed)?;
-        let desired = render::in_served_scopes(rendered.desired, &outside)?;
-        let mut desired = match self.following.drift {
-            Some(drift) => desired.with_drift(drift),
-            None => desired,
-        };
-        desired.fold();
-        let desired = Arc::new(desired);
+        let desired = Arc::new(self.served(rendered.desired).await?);
         let (watches, claim) = match self.current.take() {
             Some(current) if current.desired.site == desired.site => {
                 (current.watches, current.claim)
@@ -398,8 +412,32 @@ impl Reconciler {
                 (watches, claim)
             }
         };
-        self.current = Some(Current { desired, inputs, footprint, approvals, watches, claim });
+        let rendered = Arc::clone(&desired);
+        let is_in_force = false;
+        self.current = Some(Current {
+            desired,
+            rendered,
+            is_in_force,
+            inputs,
+            footprint,
+            approvals,
+            watches,
+            claim,
+        });
         Ok(())
+    }
+
+    /// Returns what was rendered as this cluster serves it, under the policy of who follows it.
+    pub(super) async fn served(&self, rendered: Desired) -> Result<Desired, Diagnostics> {
+        let open = render::open_kinds(&rendered);
+        let outside = self.following.cluster.outside_namespaces(&open).await.map_err(diagnosed)?;
+        let desired = render::in_served_scopes(rendered, &outside)?;
+        let mut desired = match self.following.drift {
+            Some(drift) => desired.with_drift(drift),
+            None => desired,
+        };
+        desired.fold();
+        Ok(desired)
     }
 
     // === the whole ===
@@ -429,6 +467,7 @@ impl Reconciler {
     }
 
     async fn whole(&mut self) -> Result<Next, Error> {
+        self.put_in_force().await?;
         let Some(current) = &mut self.current else { return Ok(Next::Rest) };
         let desired = Arc::clone(&current.desired);
         let approvals = current.approvals.clone();
@@ -446,6 +485,10 @@ impl Reconciler {
         weighed.plan = weighed.plan.with_approvals(&approvals);
         self.following.measure.took(Stage::Plan, begun);
         let plan = &weighed.plan;
+        if !self.may_go_back(plan).await? {
+            self.due.whole = Some(Instant::now());
+            return Ok(Next::Rest);
+        }
         let news = self.state.planned(plan, &live.reach, now);
         self.reports.tell(news);
         self.report();
@@ -455,6 +498,7 @@ impl Reconciler {
             let news = self.state.assessed(&health, &Reach::Whole, now);
             self.reports.tell(news);
             self.state.applied = Some(plan.revision.clone());
+            self.note_health(plan).await?;
             let news = self.drains.step(&cluster, &desired, &weighed, &self.state).await?;
             self.reports.tell(news);
             self.rest(&weighed);
@@ -467,6 +511,7 @@ impl Reconciler {
         self.following.measure.took(Stage::Apply, begun);
         self.following.measure.reconciled(Reconciled::of(report.end));
         self.conclude(&report, &live.reach);
+        self.judge(&report, &live.reach).await?;
         self.watch_waves(&desired);
         Ok(next)
     }
@@ -544,9 +589,8 @@ impl Reconciler {
     /// Nothing is to be done.
     fn rest(&mut self, weighed: &Weighed) {
         let plan = &weighed.plan;
-        if let Some(current) = self.current.as_mut().filter(|current| !current.desired.is_folded())
-        {
-            Arc::make_mut(&mut current.desired).fold();
+        if let Some(current) = &mut self.current {
+            current.fold();
         }
         let news = self.state.works(Side::Cluster);
         self.reports.tell(news);

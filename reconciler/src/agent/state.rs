@@ -57,6 +57,8 @@ pub(crate) struct State {
     pub(crate) objects: Option<usize>,
     /// Objects that are not healthy.
     pub(crate) sick: BTreeMap<ObjectId, Sick>,
+    /// Components that a revision made unhealthy.
+    pub(crate) bad: BTreeMap<ComponentName, Taken>,
     /// Changes that wait at their gates.
     pub(crate) held: BTreeMap<ObjectId, Held>,
     /// What is taken node by node, and has nodes left.
@@ -103,6 +105,15 @@ pub(crate) struct Problem {
     pub(crate) passes: bool,
     /// Since when.
     pub(crate) since: Timestamp,
+}
+
+/// What became of a revision that made a component unhealthy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Taken {
+    /// Whether the last healthy state is in force in its place.
+    pub(crate) is_back: bool,
+    /// What happened, in a sentence.
+    pub(crate) message: String,
 }
 
 /// An object that is not healthy.

@@ -159,6 +159,9 @@ fn ready(state: &State) -> Verdict {
         let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
         return verdict("False", "Unhealthy", format!("{}: {id}: {why}{more}", sick.component));
     }
+    if let Some((name, taken)) = state.bad.iter().find(|(_, taken)| taken.is_back) {
+        return verdict("False", "RolledBack", format!("{name}: {}", taken.message));
+    }
     if let Some((wave, why)) = stopped_wave(state) {
         return verdict("False", "WaveStopped", format!("{} {}: {why}", wave.component, wave.wave));
     }
@@ -243,6 +246,7 @@ fn word(state: &State) -> &'static str {
         (None, Activity::Reconciling) => "Reconciling",
         (None, Activity::Resting) if !state.sick.is_empty() => "Unhealthy",
         (None, Activity::Resting) if stopped_wave(state).is_some() => "Unhealthy",
+        (None, Activity::Resting) if state.bad.values().any(|taken| taken.is_back) => "RolledBack",
         (None, Activity::Resting) if !state.health_is_known => "Reconciling",
         (None, Activity::Resting) => "Ready",
     }
@@ -268,7 +272,11 @@ fn component(state: &State, name: &sitewright_model::name::ComponentName) -> Com
                 Health::Missing => "it is not there",
                 other => other.why().unwrap_or_default(),
             };
-            ("Unhealthy", Some(cut(&format!("{id}: {why}"))))
+            let bad = state.bad.get(name).map(|taken| format!(" ({})", taken.message));
+            ("Unhealthy", Some(cut(&format!("{id}: {why}{}", bad.unwrap_or_default()))))
+        }
+        None if state.bad.contains_key(name) => {
+            ("Healthy", state.bad.get(name).map(|taken| cut(&taken.message)))
         }
         None if state.health_is_known => ("Healthy", None),
         None => ("Unknown", None),

@@ -4,7 +4,6 @@
 //! (the model does), or does a deed that the ledger does not account for.
 
 mod deed;
-mod ledger;
 mod owners;
 mod read;
 
@@ -13,7 +12,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use sitewright_model::{
     desired::Desired,
-    drain::{Ledger, Next, key},
+    drain::{self, Ledger, Next, key},
     format::blueprint::HealthRule,
     health::{Health, Rules},
     name::{ComponentName, SiteName},
@@ -26,10 +25,14 @@ use crate::{
     discovery::Kinds,
     lock::Lock,
     observe::listing::{self, Key, Query, Visit},
+    record::Record,
 };
 
 /// On a node or queue that is held back: the site that holds it.
 pub(crate) const HELD_BY: &str = "sitewright.dev/held-by";
+
+/// Where the ledger is: written before anything is held back (law 2).
+const LEDGER: Record = Record { name: "drains", format: drain::FORMAT };
 
 /// A pod that has ended is no running work.
 const RUNNING: &str = "status.phase!=Succeeded,status.phase!=Failed";
@@ -83,7 +86,7 @@ impl Cluster {
     /// # Errors
     /// The server does not answer, or the ledger is damaged.
     pub async fn ledger(&self, site: &SiteName) -> Result<Ledger, Error> {
-        Ok(ledger::load(&self.http, site).await?.map(|(ledger, _)| ledger).unwrap_or_default())
+        Ok(LEDGER.load(&self.http, site).await?.map(|(ledger, _)| ledger).unwrap_or_default())
     }
 
     /// Does what comes next, under the lock of the site: writes the ledger, does the deeds, and forgets what was given
@@ -114,12 +117,12 @@ impl Cluster {
         seen: &Ledger,
         next: &Next,
     ) -> Result<Vec<String>, Error> {
-        let (there, mut version) = ledger::load(http, site).await?.unwrap_or_default();
+        let (there, mut version) = LEDGER.load::<Ledger>(http, site).await?.unwrap_or_default();
         if there != *seen {
-            return Err(Error::InventoryRace { object: ledger::what(site) });
+            return Err(Error::InventoryRace { object: LEDGER.what(site) });
         }
         if next.before != there {
-            version = ledger::write(http, site, &next.before, &version).await?;
+            version = LEDGER.write(http, site, &next.before, &version).await?;
         }
         let mut refused = Vec::new();
         let mut kept = Vec::new();
@@ -138,7 +141,7 @@ impl Cluster {
         // what could not be given back is not forgotten
         let after = if kept.is_empty() { &next.after } else { &next.before };
         if *after != next.before {
-            ledger::write(http, site, after, &version).await?;
+            LEDGER.write(http, site, after, &version).await?;
         }
         Ok(refused)
     }

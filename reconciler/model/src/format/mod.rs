@@ -16,6 +16,7 @@ pub mod maintenance;
 pub mod schema;
 pub mod site;
 mod sound;
+pub mod unhealthy;
 pub(crate) mod walk;
 
 use std::{fmt, sync::LazyLock};

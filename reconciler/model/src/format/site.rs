@@ -13,6 +13,7 @@ use super::{
     KIND, KIND_IN_WORDS, Located,
     drain::DrainPolicy,
     maintenance::{MaintenanceWindow, WindowFrom},
+    unhealthy::UnhealthyPolicy,
 };
 use crate::{
     diagnostic::Diagnostics,
@@ -168,6 +169,9 @@ pub struct SitePolicy {
     /// What to do about drift, unless a component says otherwise.
     #[serde(default)]
     pub drift: DriftPolicy,
+    /// What to do about a revision that makes a component unhealthy, unless the component says otherwise. Default `hold`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unhealthy: Option<UnhealthyPolicy>,
     /// From which hazard on a change waits for a person to approve the plan's digest.
     #[serde(default)]
     pub approve: ApproveFrom,
@@ -306,6 +310,9 @@ pub struct ComponentPolicy {
     /// What changes that evict jobs or reboot nodes do about the jobs that run; default they wait for an approval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain: Option<DrainPolicy>,
+    /// What to do about a revision that makes it unhealthy; default: the site's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unhealthy: Option<UnhealthyPolicy>,
     /// Whether objects that are already on the cluster and belong to nobody are taken into ownership. Default false.
     #[serde(default)]
     pub adopt: bool,

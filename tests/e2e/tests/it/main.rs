@@ -22,6 +22,7 @@ mod install;
 mod lost_inventory;
 mod ownership;
 mod replacement;
+mod rollback;
 mod secrets;
 mod signals;
 mod syncs;
