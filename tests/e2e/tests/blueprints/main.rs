@@ -1,5 +1,11 @@
 //! The blueprint library on upstream's own charts, CRDs and, where it runs out of a cluster, operators.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may panic, also in its helpers"
+)]
+
 mod drain;
 mod kueue;
 mod lab_gpu;
