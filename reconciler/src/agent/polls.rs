@@ -8,7 +8,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use futures::{
@@ -25,8 +28,8 @@ use tokio::{
 use super::reconcile::blocking;
 use crate::pipeline::{self, Footprint};
 
-/// Sites of one agent that look into repositories at once: each look is a thread, and a push to a repository of
-/// 1,000 sites wakes them all.
+/// Sites of one agent that look into repositories at once: each look is a thread, and a change of a blueprint touches
+/// all of 1,000 sites.
 const AT_ONCE: usize = 4;
 
 /// The repositories that an agent follows. Clones share them.
@@ -44,6 +47,9 @@ pub(crate) struct Poll {
     location: Location,
     /// None for what is on this machine.
     slot: Option<Arc<Slot>>,
+    /// Which of its followers this is.
+    id: u64,
+    news: Arc<Notify>,
     places: Arc<Semaphore>,
 }
 
@@ -51,16 +57,31 @@ pub(crate) struct Poll {
 #[derive(Default)]
 struct Slot {
     last: Mutex<Option<Last>>,
-    news: Notify,
+    followers: Mutex<BTreeMap<u64, Follower>>,
 }
 
-/// The last time that it was asked.
+/// A site that follows.
+struct Follower {
+    path: String,
+    /// What it was read from last, where that can be told.
+    known: Option<Arc<Footprint>>,
+    news: Arc<Notify>,
+}
+
+/// The last time that a repository was asked.
 struct Last {
     begun: Instant,
     state: Shared<BoxFuture<'static, Opened>>,
 }
 
-type Opened = Result<Arc<Snapshot>, Diagnostics>;
+type Opened = Result<Arc<Found>, Diagnostics>;
+
+/// A state of a repository.
+struct Found {
+    snapshot: Snapshot,
+    /// The followers that are read from the same as before, and from what.
+    same: BTreeMap<u64, Arc<Footprint>>,
+}
 
 /// What a look at git found.
 pub(crate) enum Looked {
@@ -82,6 +103,8 @@ impl Default for Polls {
 impl Polls {
     /// Joins those who follow the repository of `location`.
     pub(crate) fn join(&self, location: Location) -> Poll {
+        static IDS: AtomicU64 = AtomicU64::new(0);
+        let (id, news) = (IDS.fetch_add(1, Ordering::Relaxed), Arc::new(Notify::new()));
         let key = match &location {
             Location::Git { repository: Repository::Remote(url), reference, .. } => {
                 Some((url.clone(), reference.text().map(str::to_owned)))
@@ -90,17 +113,32 @@ impl Polls {
                 None
             }
         };
-        let slot = key.map(|key| {
-            let mut slots = locked(&self.slots);
-            slots.retain(|_, slot| slot.strong_count() > 0);
-            let known = slots.get(&key).and_then(Weak::upgrade);
-            known.unwrap_or_else(|| {
-                let slot = Arc::new(Slot::default());
-                slots.insert(key, Arc::downgrade(&slot));
-                slot
-            })
-        });
-        Poll { location, slot, places: Arc::clone(&self.places) }
+        let slot = key.map(|key| self.slot(key));
+        if let Some(slot) = &slot {
+            let path = path(&location).to_owned();
+            let follower = Follower { path, known: None, news: Arc::clone(&news) };
+            locked(&slot.followers).insert(id, follower);
+        }
+        Poll { location, slot, id, news, places: Arc::clone(&self.places) }
+    }
+
+    fn slot(&self, key: Key) -> Arc<Slot> {
+        let mut slots = locked(&self.slots);
+        slots.retain(|_, slot| slot.strong_count() > 0);
+        let known = slots.get(&key).and_then(Weak::upgrade);
+        known.unwrap_or_else(|| {
+            let slot = Arc::new(Slot::default());
+            slots.insert(key, Arc::downgrade(&slot));
+            slot
+        })
+    }
+}
+
+impl Drop for Poll {
+    fn drop(&mut self) {
+        if let Some(slot) = &self.slot {
+            locked(&slot.followers).remove(&self.id);
+        }
     }
 }
 
@@ -112,10 +150,7 @@ impl Poll {
 
     /// Waits until another site of the repository has found something new.
     pub(crate) async fn news(&self) {
-        match &self.slot {
-            Some(slot) => slot.news.notified().await,
-            None => std::future::pending().await,
-        }
+        self.news.notified().await;
     }
 
     /// Looks whether the site is read from what `known` says, and reads it where it is not. What was asked of the
@@ -123,23 +158,27 @@ impl Poll {
     pub(crate) async fn look(
         &self,
         settings: &Settings,
-        known: Option<Footprint>,
+        known: Option<Arc<Footprint>>,
         not_before: Instant,
     ) -> Result<Looked, Diagnostics> {
-        let shared = self.slot.as_ref().filter(|slot| Arc::strong_count(slot) > 1);
-        let state = match shared {
-            Some(slot) => Some(slot.opened(&self.location, settings, not_before).await?),
-            None => None,
+        let found = match &self.slot {
+            Some(slot) if slot.is_shared(self.id, known.as_ref()) => {
+                Some(slot.opened(&self.location, settings, not_before).await?)
+            }
+            _ => None,
         };
-        if let (None, Some(slot)) = (&state, &self.slot) {
-            // an open state keeps the mirror on disk from being made anew
-            locked(&slot.last).take();
+        if let Some(known) = &known
+            && let Some(same) = found.as_ref().and_then(|found| found.same.get(&self.id))
+            && Arc::ptr_eq(same, known)
+        {
+            return Ok(Looked::Same { commit: None });
         }
         let _place = self.places.acquire().await;
         let (location, settings) = (self.location.clone(), settings.clone());
         blocking(move || {
-            let is_shared = state.is_some();
-            let snapshot = match state.as_deref().and_then(|state| state.at(path(&location))) {
+            let shared = found.as_ref().and_then(|found| found.snapshot.at(path(&location)));
+            let is_shared = shared.is_some();
+            let snapshot = match shared {
                 Some(snapshot) => snapshot,
                 None => Snapshot::open(&location, &settings)?,
             };
@@ -156,6 +195,21 @@ impl Poll {
 }
 
 impl Slot {
+    /// Takes note of what one of the followers was read from last; returns whether there are others.
+    fn is_shared(&self, id: u64, known: Option<&Arc<Footprint>>) -> bool {
+        let mut followers = locked(&self.followers);
+        if let Some(follower) = followers.get_mut(&id) {
+            follower.known = known.cloned();
+        }
+        let is_shared = followers.len() > 1;
+        drop(followers);
+        if !is_shared {
+            // an open state keeps the mirror on disk from being made anew
+            locked(&self.last).take();
+        }
+        is_shared
+    }
+
     /// Returns the state of the repository, asked for at `not_before` or later. Who comes while it is asked for
     /// waits for the same answer; also where that is an error.
     async fn opened(
@@ -169,20 +223,18 @@ impl Slot {
             match last.as_ref().filter(|last| last.begun >= not_before) {
                 Some(last) => last.state.clone(),
                 None => {
+                    // dropped before it is asked anew: nobody reads the mirror then, and it can be made anew
                     let before = last.take().and_then(|last| commit(last.state.peek()));
                     let (location, settings) = (location.clone(), settings.clone());
                     let slot = Arc::downgrade(self);
-                    let state = async move {
-                        let opened = blocking(move || Snapshot::open(&location, &settings)).await;
-                        let opened = opened.map(Arc::new);
-                        if commit(Some(&opened)) != before
-                            && let Some(slot) = slot.upgrade()
-                        {
-                            slot.news.notify_waiters();
-                        }
-                        opened
+                    let open = move || {
+                        let snapshot = Snapshot::open(&location, &settings)?;
+                        let slot = slot.upgrade();
+                        let is_new = snapshot.origin().commit != before;
+                        let same = slot.map(|slot| slot.compare(&snapshot, &settings, is_new));
+                        Ok(Arc::new(Found { snapshot, same: same.unwrap_or_default() }))
                     };
-                    let state = state.boxed().shared();
+                    let state = async move { blocking(open).await }.boxed().shared();
                     *last = Some(Last { begun: Instant::now(), state: state.clone() });
                     state
                 }
@@ -190,10 +242,38 @@ impl Slot {
         };
         state.await
     }
+
+    /// Returns the followers that are read from the same as before; wakes the others where there is something new.
+    fn compare(
+        &self,
+        snapshot: &Snapshot,
+        settings: &Settings,
+        is_new: bool,
+    ) -> BTreeMap<u64, Arc<Footprint>> {
+        let known = |(id, follower): (&u64, &Follower)| {
+            (*id, follower.path.clone(), follower.known.clone(), Arc::clone(&follower.news))
+        };
+        let followers: Vec<_> = locked(&self.followers).iter().map(known).collect();
+        let mut same = BTreeMap::new();
+        for (id, path, known, news) in followers {
+            let is_same = |known: &Arc<Footprint>| {
+                let at = snapshot.at(&path);
+                at.is_some_and(|snapshot| known.fits(&snapshot, settings).unwrap_or_default())
+            };
+            match known.filter(is_same) {
+                Some(known) => {
+                    same.insert(id, known);
+                }
+                None if is_new => news.notify_one(),
+                None => {}
+            }
+        }
+        same
+    }
 }
 
 fn commit(opened: Option<&Opened>) -> Option<String> {
-    opened?.as_ref().ok()?.origin().commit
+    opened?.as_ref().ok()?.snapshot.origin().commit
 }
 
 fn path(location: &Location) -> &str {

@@ -129,7 +129,7 @@ pub(super) struct Current {
     pub(super) is_in_force: bool,
     inputs: Digest,
     /// What the site was read from; none where each commit is to be read.
-    footprint: Option<Footprint>,
+    footprint: Option<Arc<Footprint>>,
     /// The approvals beside the site; they are no part of its inputs.
     approvals: Vec<ApprovalFile>,
     pub(super) watches: Watches,
@@ -389,7 +389,7 @@ impl Reconciler {
         let settings = self.following.settings.clone();
         let begun = Instant::now();
         let rendered = blocking(move || {
-            let footprint = loaded.footprint();
+            let footprint = loaded.footprint().map(Arc::new);
             Ok((pipeline::render(loaded, &settings)?, footprint))
         });
         let rendered = rendered.await;

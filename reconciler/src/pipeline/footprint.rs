@@ -14,6 +14,8 @@ use super::{
 /// What identifies all that a site was read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Footprint {
+    /// The site's folder, where no link leads out of it: then it tells of its files without being looked into.
+    folder: Option<String>,
     /// The site's own files.
     files: [Option<String>; 2],
     /// Where blueprints were looked for, and what was there.
@@ -28,7 +30,8 @@ impl Footprint {
     /// # Errors
     /// The repository is damaged, or a path leads out of it: what reading the site will say, too.
     pub fn fits(&self, snapshot: &Snapshot, settings: &Settings) -> Result<bool, Diagnostics> {
-        if files(snapshot)? != self.files || approvals::are_in(snapshot)? {
+        let is_same_folder = self.folder.is_some() && self.folder == folder(snapshot)?;
+        if !is_same_folder && (files(snapshot)? != self.files || approvals::are_in(snapshot)?) {
             return Ok(false);
         }
         for looked in &self.looked {
@@ -39,6 +42,10 @@ impl Footprint {
         let is_same_helm = || Store::new(&cache_of(settings), settings).tells_helm() == self.helm;
         Ok(self.helm.is_none() || is_same_helm())
     }
+}
+
+fn folder(snapshot: &Snapshot) -> Result<Option<String>, Diagnostics> {
+    snapshot.object_id(snapshot.path())
 }
 
 fn files(snapshot: &Snapshot) -> Result<[Option<String>; 2], Diagnostics> {
@@ -56,10 +63,13 @@ impl Loaded {
         }
         let files = files(&self.snapshot).ok()?;
         files.first()?.as_ref()?;
+        let is_plain = |name: &str| self.snapshot.is_plain(&join(self.snapshot.path(), name));
+        let folder =
+            folder(&self.snapshot).ok()?.filter(|_| FILES.iter().all(|name| is_plain(name)));
         let looked = match &self.state {
             State::Stored(site) => site.looked.clone(),
             State::Parsed(parsed) => parsed.looked.clone(),
         };
-        Some(Footprint { files, looked, helm: self.helm.clone() })
+        Some(Footprint { folder, files, looked, helm: self.helm.clone() })
     }
 }

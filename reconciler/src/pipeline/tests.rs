@@ -678,3 +678,51 @@ fn a_team_must_say_on_which_of_several_flavors_its_quota_is() {
     let error = render::component(storage, &[]).unwrap_err();
     assert!(error.0[0].message.starts_with("at most one pool can be the default"));
 }
+
+#[test]
+fn a_footprint_tells_which_commits_are_the_sites_business() {
+    let lab = Lab::new();
+    let location = Location::Git {
+        repository: sitewright_source::location::Repository::Local(lab.root()),
+        path: "sites/lab".to_owned(),
+        reference: sitewright_source::Reference::Default,
+    };
+    let fits = |footprint: &Footprint| {
+        lab.commit();
+        let snapshot = Snapshot::open(&location, &lab.settings()).unwrap();
+        footprint.fits(&snapshot, &lab.settings()).unwrap()
+    };
+    lab.commit();
+    let first = load(&location, &lab.settings()).unwrap().footprint().unwrap();
+    lab.write("sites/other/site.yaml", SITE);
+    lab.write("README.md", "one of many");
+    assert!(fits(&first), "it is not its folder");
+    lab.replace("blueprints/team-space/templates/all.yaml.j2", "Namespace", "ConfigMap");
+    assert!(!fits(&first), "its blueprint changed");
+    let second = load(&location, &lab.settings()).unwrap().footprint().unwrap();
+    lab.replace("sites/lab/site.yaml", "nlp", "robots");
+    assert!(!fits(&second), "its site file changed");
+    lab.write("sites/lab/approvals/a.yaml", "");
+    lab.commit();
+    assert_eq!(load(&location, &lab.settings()).unwrap().footprint(), None);
+}
+
+#[test]
+fn a_footprint_sees_through_links() {
+    let lab = Lab::new();
+    fs::remove_file(lab.root().join("sites/lab/site.yaml")).unwrap();
+    lab.write("common/site.yaml", SITE);
+    std::os::unix::fs::symlink("../../common/site.yaml", lab.root().join("sites/lab/site.yaml"))
+        .unwrap();
+    lab.commit();
+    let location = Location::Git {
+        repository: sitewright_source::location::Repository::Local(lab.root()),
+        path: "sites/lab".to_owned(),
+        reference: sitewright_source::Reference::Default,
+    };
+    let footprint = load(&location, &lab.settings()).unwrap().footprint().unwrap();
+    lab.replace("common/site.yaml", "nlp", "robots");
+    lab.commit();
+    let snapshot = Snapshot::open(&location, &lab.settings()).unwrap();
+    assert!(!footprint.fits(&snapshot, &lab.settings()).unwrap(), "what the link leads to changed");
+}

@@ -168,6 +168,16 @@ impl Snapshot {
         }
     }
 
+    /// Returns whether no link is on the way to `path`; also where there is nothing. False for a working tree.
+    pub fn is_plain(&self, path: &str) -> bool {
+        let Source::Tree(tree) = &self.source else { return false };
+        match walk::find(&**tree, path, &self.limits) {
+            Ok(found) => found.is_plain(path),
+            Err(SnapshotError::Missing { .. }) => true,
+            Err(_) => false,
+        }
+    }
+
     /// Returns whether there is anything at `path`.
     pub fn exists(&self, path: &str) -> Result<bool, Diagnostics> {
         let found = match &self.source {

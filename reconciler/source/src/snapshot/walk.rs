@@ -28,6 +28,13 @@ pub(super) struct Found<At> {
     path: Vec<String>,
 }
 
+impl<At> Found<At> {
+    /// Returns whether it was found at `path` itself, without a link on the way.
+    pub(super) fn is_plain(&self, path: &str) -> bool {
+        self.path.join("/") == clean(path)
+    }
+}
+
 /// Returns what is at `path`, with links followed.
 pub(super) fn find<S: Store>(
     store: &S,

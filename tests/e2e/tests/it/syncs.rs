@@ -244,6 +244,45 @@ fn a_sitesync_is_followed_through_commits_drift_and_mistakes() {
 }
 
 #[test]
+fn sites_of_one_repository_ask_git_once_for_all_and_a_commit_touches_its_own() {
+    let mut followed = Followed::start("together");
+    let other = "apiVersion: sitewright.dev/v1alpha1\nkind: Site\nmetadata: { name: other }\nspec: { components: [] }\n";
+    followed.lab.file("other/site.yaml", other);
+    git(followed.lab.folder(), &["add", "other"]);
+    followed.push("another site");
+    followed.sync("site", |_| {});
+    followed.sync("other", |spec| spec["source"]["path"] = "other".into());
+    followed.wait("site", "ready", is_ready);
+    let before = followed.wait("other", "ready", is_ready);
+
+    followed.lab.component("app", &SETTINGS.replace("blue", "green"));
+    followed.push("green");
+    followed.wait("site", "green", |_| followed.color().as_deref() == Some("green"));
+    followed.wait("site", "ready", is_ready);
+
+    let looks = |followed: &Followed| {
+        let metrics = followed.ask("probes and metrics", "GET /metrics", "");
+        let is_look = |line: &&str| line.starts_with("sitewright_fetches_total");
+        let counts = metrics.lines().filter(is_look).filter_map(|line| line.rsplit_once(' '));
+        counts.map(|(_, count)| count.trim().parse::<usize>().unwrap()).sum::<usize>()
+    };
+    // of the other one nothing is written, and its looks cost the server nothing
+    let asked = |followed: &Followed| {
+        followed.server.requests().iter().filter(|line| line.starts_with("GET ")).count()
+    };
+    let (looked, was_asked) = (looks(&followed), asked(&followed));
+    let deadline = Instant::now() + PATIENCE;
+    while looks(&followed) < looked + 8 {
+        assert!(Instant::now() < deadline, "it does not look");
+        thread::sleep(Duration::from_millis(200));
+    }
+    let times = asked(&followed) - was_asked;
+    assert!(times <= 6, "8 looks asked the server {times} times");
+    assert_eq!(followed.status("other"), before);
+    followed.stop();
+}
+
+#[test]
 fn a_sync_that_is_suspended_rests_and_one_that_goes_leaves_everything() {
     let followed = Followed::start("suspended");
     followed.sync("site", |_| {});
