@@ -99,6 +99,33 @@ impl DesiredComponent {
     }
 }
 
+impl DesiredComponent {
+    /// Returns whether all but the objects is the same.
+    fn has_rules_of(&self, other: &Self) -> bool {
+        let Self {
+            name,
+            blueprint,
+            version,
+            depends_on,
+            objects: _,
+            health,
+            hazards,
+            waves,
+            ignore,
+            policy,
+        } = self;
+        *name == other.name
+            && *blueprint == other.blueprint
+            && *version == other.version
+            && *depends_on == other.depends_on
+            && *health == other.health
+            && *hazards == other.hazards
+            && *waves == other.waves
+            && *ignore == other.ignore
+            && *policy == other.policy
+    }
+}
+
 impl Desired {
     /// Returns every object with its component, in the order of the site file.
     pub fn objects(&self) -> impl Iterator<Item = (&DesiredComponent, &DesiredObject)> {
@@ -135,6 +162,40 @@ impl Desired {
         self
     }
 
+    /// Returns the objects that are new or other than in `before`, where that is all that differs: the same components
+    /// under the same rules, and no object that is gone. None where anything else differs.
+    pub fn touched_since(&self, before: &Self) -> Option<BTreeSet<ObjectId>> {
+        let is_same_site = self.site == before.site
+            && self.policy == before.policy
+            && self.tombstones == before.tombstones
+            && self.components.len() == before.components.len();
+        if !is_same_site {
+            return None;
+        }
+        let mut touched = BTreeSet::new();
+        for (now, before) in self.components.iter().zip(&before.components) {
+            if !now.has_rules_of(before) {
+                return None;
+            }
+            let mut known: BTreeMap<&ObjectId, &DesiredObject> =
+                before.objects.iter().map(|object| (object.object.id(), object)).collect();
+            for object in &now.objects {
+                let id = object.object.id();
+                let is_same = |known: &DesiredObject| {
+                    known.digest == object.digest
+                        && known.object.sensitive() == object.object.sensitive()
+                };
+                if !known.remove(id).is_some_and(is_same) {
+                    touched.insert(id.clone());
+                }
+            }
+            if !known.is_empty() {
+                return None;
+            }
+        }
+        Some(touched)
+    }
+
     /// Folds every object ([`Object::folded`]): a site at rest is text, of which some objects are looked at now and then.
     pub fn fold(&mut self) {
         for object in self.components.iter_mut().flat_map(|component| &mut component.objects) {
@@ -154,5 +215,73 @@ impl Desired {
         self.objects()
             .map(|(component, object)| (object.object.id(), (component, object)))
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn component(name: &str, objects: &[(&str, &str)]) -> DesiredComponent {
+        let object = |(name, color): &(&str, &str)| {
+            let body = json!({ "apiVersion": "v1", "kind": "ConfigMap",
+                "metadata": { "name": name, "namespace": "ns" }, "data": { "color": color } });
+            let object = Object::new(body).unwrap();
+            DesiredObject { digest: object.digest(), object, origin: "t".into() }
+        };
+        DesiredComponent {
+            name: name.parse().unwrap(),
+            blueprint: "b".parse().unwrap(),
+            version: semver::Version::new(1, 0, 0),
+            depends_on: Vec::new(),
+            objects: objects.iter().map(object).collect(),
+            health: Vec::new(),
+            hazards: Vec::new(),
+            waves: Vec::new(),
+            ignore: Vec::new(),
+            policy: ComponentPolicy::default(),
+        }
+    }
+
+    fn desired(components: Vec<DesiredComponent>) -> Desired {
+        Desired {
+            site: "lab".parse().unwrap(),
+            revision: Revision {
+                repository: String::new(),
+                path: String::new(),
+                reference: None,
+                commit: None,
+                dirty: false,
+                inputs: Digest::of(""),
+            },
+            policy: SitePolicy::default(),
+            tombstones: Vec::new(),
+            components,
+            digest: Digest::of(""),
+        }
+    }
+
+    #[test]
+    fn what_a_commit_touched_is_told_only_where_nothing_else_differs() {
+        let before =
+            desired(vec![component("a", &[("one", "blue"), ("two", "blue")]), component("b", &[])]);
+        let names = |now: &Desired| {
+            let touched = now.touched_since(&before)?;
+            Some(touched.into_iter().map(|id| id.name).collect::<Vec<_>>())
+        };
+        assert_eq!(names(&before), Some(Vec::new()));
+        let objects = [("new", "blue"), ("one", "red"), ("two", "blue")];
+        let now = desired(vec![component("a", &objects), component("b", &[])]);
+        assert_eq!(names(&now), Some(vec!["new".to_owned(), "one".to_owned()]));
+        let gone = desired(vec![component("a", &[("one", "red")]), component("b", &[])]);
+        assert_eq!(names(&gone), None);
+        let moved =
+            desired(vec![component("a", &[("one", "blue")]), component("b", &[("two", "blue")])]);
+        assert_eq!(names(&moved), None);
+        let mut ruled = now.clone();
+        ruled.components[0].policy.drift = Some(DriftPolicy::Report);
+        assert_eq!(names(&ruled), None);
+        assert_eq!(names(&desired(vec![component("a", &objects)])), None);
     }
 }

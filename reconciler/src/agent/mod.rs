@@ -21,6 +21,7 @@ mod rollback;
 mod state;
 mod status;
 mod tend;
+mod touched;
 mod web;
 
 pub(crate) use self::{

@@ -106,6 +106,8 @@ pub(crate) struct Reconciler {
     failures: u32,
     /// Looks at the whole in a row that found something to do.
     busy: u32,
+    /// Whether the last look at the whole found everything as it should be, with nothing held.
+    pub(super) rested: bool,
     /// The inputs of the revision that could not be rendered last: it stops no apply.
     refused: Option<Digest>,
     /// When to look at git, and at the whole cluster.
@@ -131,7 +133,7 @@ pub(super) struct Current {
     /// What the site was read from; none where each commit is to be read.
     footprint: Option<Arc<Footprint>>,
     /// The approvals beside the site; they are no part of its inputs.
-    approvals: Vec<ApprovalFile>,
+    pub(super) approvals: Vec<ApprovalFile>,
     pub(super) watches: Watches,
     /// Held for as long as the site is followed.
     claim: Claim,
@@ -171,7 +173,7 @@ enum Wake {
 }
 
 /// What comes after a look at the whole.
-enum Next {
+pub(super) enum Next {
     /// Rest.
     Rest,
     /// A newer revision was found meanwhile.
@@ -209,6 +211,7 @@ impl Reconciler {
             waves_until: None,
             failures: 0,
             busy: 0,
+            rested: false,
             refused: None,
             due: Due { poll: Instant::now(), whole: None },
         };
@@ -360,12 +363,16 @@ impl Reconciler {
             let news = self.state.found(&site, &revision);
             self.reports.tell(news);
             match self.desire(loaded).await {
-                Ok(()) => {
+                Ok(before) => {
                     self.following.history.goes_on(revision.commit.as_deref());
                     self.refused = None;
                     let news = self.state.works(Side::Git);
                     self.reports.tell(news);
-                    if let Next::Newer(newer) = self.reconcile().await {
+                    let done = match self.apply_touched(before).await {
+                        Some(done) => done,
+                        None => self.reconcile().await,
+                    };
+                    if let Next::Newer(newer) = done {
                         next = Some(*newer);
                     }
                 }
@@ -382,8 +389,11 @@ impl Reconciler {
         }
     }
 
-    /// Renders `loaded`, and desires it from now on.
-    async fn desire(&mut self, loaded: pipeline::Loaded) -> Result<(), Diagnostics> {
+    /// Renders `loaded`, and desires it from now on; returns what was desired of the site before.
+    async fn desire(
+        &mut self,
+        loaded: pipeline::Loaded,
+    ) -> Result<Option<Arc<Desired>>, Diagnostics> {
         let inputs = loaded.revision().inputs;
         let approvals = loaded.approvals().files.clone();
         let settings = self.following.settings.clone();
@@ -396,9 +406,9 @@ impl Reconciler {
         self.following.measure.took(Stage::Render, begun);
         let (rendered, footprint) = rendered?;
         let desired = Arc::new(self.served(rendered.desired).await?);
-        let (watches, claim) = match self.current.take() {
+        let (before, watches, claim) = match self.current.take() {
             Some(current) if current.desired.site == desired.site => {
-                (current.watches, current.claim)
+                (Some(current.desired), current.watches, current.claim)
             }
             _ => {
                 let cluster = self.following.cluster.facts().uid.clone();
@@ -409,7 +419,7 @@ impl Reconciler {
                     .map_err(|taken| *taken)?;
                 let watches = self.following.cluster.watches(&desired.site);
                 self.following.measure.watches(&watches);
-                (watches, claim)
+                (None, watches, claim)
             }
         };
         let rendered = Arc::clone(&desired);
@@ -424,7 +434,7 @@ impl Reconciler {
             watches,
             claim,
         });
-        Ok(())
+        Ok(before)
     }
 
     /// Returns what was rendered as this cluster serves it, under the policy of who follows it.
@@ -451,6 +461,7 @@ impl Reconciler {
     /// Makes the cluster what is desired, as far as nothing holds it.
     async fn reconcile(&mut self) -> Next {
         self.due.whole = None;
+        self.rested = false;
         self.state.activity = Activity::Reconciling;
         self.report();
         let next = match self.whole().await {
@@ -517,7 +528,7 @@ impl Reconciler {
     }
 
     /// Applies, and looks out for a newer revision, which comes first (law 8).
-    async fn apply(
+    pub(super) async fn apply(
         &mut self,
         desired: &Arc<Desired>,
         plan: &Plan,
@@ -554,7 +565,7 @@ impl Reconciler {
         }
     }
 
-    fn conclude(&mut self, report: &Report, reach: &Reach) {
+    pub(super) fn conclude(&mut self, report: &Report, reach: &Reach) {
         let news = self.state.applied(report, reach, Timestamp::now());
         self.reports.tell(news);
         match report.end {
@@ -611,6 +622,7 @@ impl Reconciler {
             self.following.pace.next_resync()
         };
         self.busy = 0;
+        self.rested = !is_held;
         self.due.whole = Some(Instant::now() + rest);
     }
 
@@ -628,6 +640,7 @@ impl Reconciler {
 
     pub(super) fn retry(&mut self) {
         self.failures = self.failures.saturating_add(1);
+        self.rested = false;
         self.due.whole = Some(Instant::now() + self.following.pace.next_retry(self.failures));
     }
 

@@ -160,7 +160,7 @@ pub struct Library {
 }
 
 /// Rules for changes to this cluster.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SitePolicy {
     /// How much one revision may destroy.
@@ -298,7 +298,7 @@ pub struct BlueprintReference {
 }
 
 /// Rules for changes to one component.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ComponentPolicy {
     /// What to do about drift; default: the site's.
