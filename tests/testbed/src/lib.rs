@@ -40,7 +40,7 @@ pub use self::{
     pki::{Authority, Certificate},
     process::Process,
     proxy::{Fault, FaultProxy, Request},
-    server::{GitHttp, HttpFiles, Registry},
+    server::{GitHttp, GitTrouble, HttpFiles, Registry},
 };
 
 /// Lower-case hexadecimal, as every digest is written.

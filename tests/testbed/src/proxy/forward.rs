@@ -1,6 +1,6 @@
 //! Carrying requests from a client to the API server and answers back.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use http_body_util::{BodyExt, Full, combinators::BoxBody};
@@ -20,8 +20,8 @@ use rustls::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Mutex,
-    time::timeout,
+    sync::{Mutex, watch},
+    time::{sleep, timeout},
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -39,6 +39,14 @@ pub(super) struct Forwarder {
     connector: TlsConnector,
     acceptor: TlsAcceptor,
     rules: Arc<Rules>,
+    /// Moves on when all connections are to be cut.
+    cuts: watch::Sender<u64>,
+}
+
+impl fmt::Debug for Forwarder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Forwarder").field("upstream", &self.upstream).finish_non_exhaustive()
+    }
 }
 
 impl Forwarder {
@@ -51,7 +59,13 @@ impl Forwarder {
     ) -> Result<Self> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let connector = Arc::new(client_tls(&provider, authority, identity)?).into();
-        Ok(Self { upstream, connector, acceptor: acceptor(certificate)?, rules })
+        let cuts = watch::Sender::new(0);
+        Ok(Self { upstream, connector, acceptor: acceptor(certificate)?, rules, cuts })
+    }
+
+    /// Closes every connection of a client, whatever it waits for.
+    pub(super) fn cut_all(&self) {
+        self.cuts.send_modify(|cuts| *cuts += 1);
     }
 
     async fn connect(&self) -> Result<SendRequest<Incoming>> {
@@ -115,11 +129,15 @@ async fn serve(stream: TcpStream, forwarder: Arc<Forwarder>) -> Result<()> {
     stream.set_nodelay(true)?;
     let stream = timeout(CONNECT, forwarder.acceptor.accept(stream)).await??;
     let upstream = Arc::new(Mutex::new(None));
+    let mut cuts = forwarder.cuts.subscribe();
     let service = service_fn(move |request| {
         let (forwarder, upstream) = (Arc::clone(&forwarder), Arc::clone(&upstream));
         async move { handle(request, &forwarder, &upstream).await }
     });
-    Ok(server::Builder::new().serve_connection(TokioIo::new(stream), service).await?)
+    tokio::select! {
+        served = server::Builder::new().serve_connection(TokioIo::new(stream), service) => Ok(served?),
+        _ = cuts.changed() => bail!("cut"),
+    }
 }
 
 /// An error closes the client's connection without an answer.
@@ -131,6 +149,10 @@ async fn handle(
     let (ticket, fate) = forwarder.rules.arrive(describe(&request));
     let response = match fate {
         Fate::Fail(Fault::Silence) => std::future::pending().await,
+        Fate::Fail(Fault::Late(wait)) => {
+            sleep(wait).await;
+            pass(request, forwarder, upstream).await?
+        }
         Fate::Fail(fault) => refusal(fault)?,
         Fate::Pass => pass(request, forwarder, upstream).await?,
         Fate::Cut(moment, call) => {
@@ -193,7 +215,8 @@ fn refusal(fault: Fault) -> Result<Response<Body>> {
         }
         Fault::InternalError => (StatusCode::INTERNAL_SERVER_ERROR, "InternalError", None),
         Fault::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", Some(1)),
-        Fault::Silence => bail!("silence is no answer"),
+        Fault::Gone => (StatusCode::GONE, "Expired", None),
+        Fault::Late(_) | Fault::Silence => bail!("these are no answers of our own"),
     };
     let body = serde_json::json!({
         "kind": "Status",

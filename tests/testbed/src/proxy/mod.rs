@@ -44,6 +44,7 @@ use crate::ControlPlane;
 #[derive(Debug)]
 pub struct FaultProxy {
     rules: Arc<Rules>,
+    forwarder: Arc<Forwarder>,
     address: SocketAddr,
     kubeconfig: PathBuf,
     runtime: Option<Runtime>,
@@ -82,8 +83,9 @@ impl FaultProxy {
         let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
         let address = listener.local_addr()?;
         let kubeconfig = control_plane.write_kubeconfig(&format!("https://{address}"), None)?;
-        runtime.spawn(forward::accept(listener, Arc::new(forwarder)));
-        Ok(Self { rules, address, kubeconfig, runtime: Some(runtime) })
+        let forwarder = Arc::new(forwarder);
+        runtime.spawn(forward::accept(listener, Arc::clone(&forwarder)));
+        Ok(Self { rules, forwarder, address, kubeconfig, runtime: Some(runtime) })
     }
 
     /// A kubeconfig that reaches the API server through this proxy. It holds no real identity:
@@ -119,6 +121,16 @@ impl FaultProxy {
     /// Forgets all requests, cuts, calls and faults, and counts from 1 again. What to count stays.
     pub fn restart(&self) {
         self.rules.restart();
+    }
+
+    /// Closes every open connection, watches included; new ones are served as before.
+    pub fn cut_all(&self) {
+        self.forwarder.cut_all();
+    }
+
+    /// Lets all that is to come pass, and goes on counting: faults that were injected and are left are forgotten.
+    pub fn heal(&self) {
+        self.rules.heal();
     }
 
     /// Cuts request `number` off before it reaches the API server.

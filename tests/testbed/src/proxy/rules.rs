@@ -43,6 +43,10 @@ pub enum Fault {
     InternalError,
     /// 503 with `Retry-After: 1`.
     Unavailable,
+    /// 410, as where a resource version or a continue token is too old.
+    Gone,
+    /// The server's own answer, after this long.
+    Late(Duration),
     /// No answer at all, until the client gives up.
     Silence,
 }
@@ -127,6 +131,10 @@ impl Rules {
 
     pub(super) fn inject(&self, fault: Fault, times: u32, matches: Predicate) {
         self.state().faults.push(Injection { fault, left: times, matches });
+    }
+
+    pub(super) fn heal(&self) {
+        self.state().faults.clear();
     }
 
     /// Numbers and records a request, and decides on it.

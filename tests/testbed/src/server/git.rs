@@ -3,16 +3,20 @@
 use std::{
     path::{Path, PathBuf},
     process::Command,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use anyhow::{Context, Result, bail};
 use hyper::{
-    Request, Response,
+    Request, Response, StatusCode,
     body::Bytes,
     header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName},
 };
 
-use super::Server;
+use tokio_rustls::TlsAcceptor;
+
+use super::{Server, status};
+
 use crate::{
     pki::{Authority, Certificate},
     process, proxy,
@@ -25,6 +29,16 @@ use crate::{
 pub struct GitHttp {
     server: Server,
     scheme: &'static str,
+    trouble: Arc<Mutex<Option<GitTrouble>>>,
+}
+
+/// What is wrong with a server of repositories.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GitTrouble {
+    /// Whatever is asked of it, it answers 503.
+    Away,
+    /// Packs end in their middle.
+    TruncatedPacks,
 }
 
 impl GitHttp {
@@ -34,8 +48,7 @@ impl GitHttp {
     /// No port is free.
     pub fn serve(folder: impl Into<PathBuf>) -> Result<Self> {
         let folder = folder.into();
-        let server = Server::start(None, move |request| answer(&folder, request))?;
-        Ok(Self { server, scheme: "http" })
+        Self::start(folder, None, "http")
     }
 
     /// Serves over HTTPS on a free port, with a certificate of `authority` for `127.0.0.1` and
@@ -47,8 +60,35 @@ impl GitHttp {
         let folder = folder.into();
         let certificate: Certificate = authority.server(&["127.0.0.1", "localhost"])?;
         let tls = proxy::acceptor(&certificate)?;
-        let server = Server::start(Some(tls), move |request| answer(&folder, request))?;
-        Ok(Self { server, scheme: "https" })
+        Self::start(folder, Some(tls), "https")
+    }
+
+    fn start(folder: PathBuf, tls: Option<TlsAcceptor>, scheme: &'static str) -> Result<Self> {
+        let trouble = Arc::new(Mutex::new(None));
+        let has = Arc::clone(&trouble);
+        let server = Server::start(tls, move |request| {
+            let trouble: Option<GitTrouble> = *has.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_pack = request.uri().path().ends_with("/git-upload-pack");
+            match trouble {
+                Some(GitTrouble::Away) => {
+                    Ok(status(StatusCode::SERVICE_UNAVAILABLE, "the server is away"))
+                }
+                Some(GitTrouble::TruncatedPacks) if is_pack => {
+                    let half = |mut body: Vec<u8>| {
+                        body.truncate(body.len() / 2);
+                        body
+                    };
+                    Ok(answer(&folder, request)?.map(half))
+                }
+                Some(GitTrouble::TruncatedPacks) | None => answer(&folder, request),
+            }
+        })?;
+        Ok(Self { server, scheme, trouble })
+    }
+
+    /// Gives the server a trouble, or takes it away.
+    pub fn trouble(&self, trouble: Option<GitTrouble>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 
     /// The address, such as `http://127.0.0.1:40126`.

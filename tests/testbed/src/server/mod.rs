@@ -26,7 +26,11 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-pub use self::{files::HttpFiles, git::GitHttp, registry::Registry};
+pub use self::{
+    files::HttpFiles,
+    git::{GitHttp, GitTrouble},
+    registry::Registry,
+};
 
 /// What a server answers, given the whole request.
 type Handler = dyn Fn(&Request<Bytes>) -> Result<Response<Vec<u8>>> + Send + Sync;
