@@ -7,6 +7,7 @@
 
 mod audit;
 mod program;
+mod soak;
 
 use std::{
     collections::BTreeMap,
@@ -22,6 +23,7 @@ use tempfile::TempDir;
 
 pub use audit::Requests;
 pub use program::{Handle, Run, Running, program};
+pub use soak::Soak;
 
 /// Returns the control plane that all tests of this binary share.
 ///

@@ -88,12 +88,22 @@ fn code(status: ExitStatus) -> i32 {
 /// What a test waits for comes long before this, also on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// The program while it runs.
+/// The program while it runs; killed when dropped, as where a test fails.
 pub struct Running {
-    child: Child,
+    child: Ending,
     handle: Handle,
     stdout: Arc<Mutex<String>>,
     readers: [JoinHandle<()>; 2],
+}
+
+/// A process that does not outlive this value.
+struct Ending(Child);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// A way to a running program that can be given away.
@@ -114,7 +124,7 @@ impl Running {
             collect(child.stderr.take().expect("it is piped"), &stderr),
         ];
         let handle = Handle { process: child.id(), stderr };
-        Self { child, handle, stdout, readers }
+        Self { child: Ending(child), handle, stdout, readers }
     }
 
     /// Returns a way to the program for another thread.
@@ -126,11 +136,11 @@ impl Running {
     pub fn end(mut self) -> Run {
         let deadline = Instant::now() + PATIENCE;
         let status = loop {
-            if let Some(status) = self.child.try_wait().expect("it can be waited for") {
+            if let Some(status) = self.child.0.try_wait().expect("it can be waited for") {
                 break status;
             }
             if Instant::now() >= deadline {
-                let _ = self.child.kill();
+                let _ = self.child.0.kill();
                 panic!("the program does not end:\n{}", locked(&self.handle.stderr));
             }
             thread::sleep(Duration::from_millis(20));
@@ -149,6 +159,11 @@ impl Handle {
         let arguments = [format!("-{name}"), self.process.to_string()];
         let status = Command::new("kill").args(arguments).status().expect("kill runs");
         assert!(status.success(), "the program has ended before its signal");
+    }
+
+    /// The process id.
+    pub(crate) fn process(&self) -> u32 {
+        self.process
     }
 
     /// Returns what is on standard error so far.

@@ -6,6 +6,7 @@ mod demo;
 mod fuzz;
 mod links;
 mod mirror;
+mod soak;
 mod test;
 mod tools;
 
@@ -29,6 +30,7 @@ enum Command {
     Demo(demo::Arguments),
     Bench(bench::Arguments),
     Fuzz(fuzz::Arguments),
+    Soak(soak::Arguments),
     Tools(tools::Arguments),
     Links(links::Arguments),
 }
@@ -41,6 +43,7 @@ fn main() -> anyhow::Result<()> {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
+        Command::Soak(arguments) => soak::run(&arguments),
         Command::Tools(arguments) => tools::run(&arguments),
         Command::Links(arguments) => links::run(&arguments),
     }
