@@ -56,37 +56,29 @@ pub(super) fn measure(program: &Program, plane: &ControlPlane, objects: usize) -
 
     let client = cluster::client(plane.kubeconfig())?;
     let api = cluster::config_maps(&client, site::NAMESPACES[0]);
-    let look =
-        || follow::metric(&metrics, "sitewright_reconcile_duration_seconds_sum", "\"fetch\"");
-    let looks = || follow::metric(&metrics, "sitewright_fetches_total", "");
     let renders =
         || follow::metric(&metrics, "sitewright_reconcile_duration_seconds_count", "\"render\"");
-    let (mut decided, mut used, mut rendered, mut arrived) = (vec![], vec![], 0.0, vec![]);
+    let (mut used, mut rendered, mut arrived) = (vec![], 0.0, vec![]);
     for mark in 1..=COMMITS {
         let touched = mark as usize % sites;
         write_site(&repository.tree(), touched, mark)?;
         repository.push("one site")?;
         let before = cluster::block_on(api.get(&name(touched)))?;
-        let (count, renderings, cpu) = (looks()?, renders()?, agent.cpu()?);
+        let (renderings, cpu) = (renders()?, agent.cpu()?);
         let begun = Instant::now();
         follow::tell_of_push(&hooks, &name(touched))?;
+        let text = mark.to_string();
         let is_marked = |live: &kube::api::DynamicObject| {
-            live.data.pointer("/data/mark").is_some_and(|found| *found == mark.to_string())
+            live.data.pointer("/data/mark").is_some_and(|found| *found == text)
         };
         let seen = cluster::block_on(cluster::until(&api, &name(touched), &before, is_marked))?;
         arrived.push(seen.saturating_duration_since(begun));
-        while looks()? - count < sites as f64 {
-            ensure!(begun.elapsed() < PATIENCE, "not every site looks");
-            thread::sleep(Duration::from_millis(10));
-        }
-        decided.push(begun.elapsed());
         agent.wait_for_quiet(plane, QUIET)?;
         used.push(agent.cpu()?.saturating_sub(cpu));
         rendered += renders()? - renderings;
     }
     let resident = agent.resident_mib()?;
     let what = |rest: &str| format!("{sites} sites of one repository: {rest}");
-    let [decided, ..] = super::spread(decided);
     let [used, ..] = super::spread(used);
     let [arrived, ..] = super::spread(arrived);
     Ok(vec![
@@ -94,7 +86,6 @@ pub(super) fn measure(program: &Program, plane: &ControlPlane, objects: usize) -
         Figure::new(what("asked of git in an interval"), asked, "times").reach(Reach::AtMost(1.5)),
         Figure::new(what("rendered by a commit to one"), rendered / f64::from(COMMITS), "sites")
             .reach(Reach::AtMost(1.0)),
-        Figure::new(what("webhook to all others decided"), decided, "ms"),
         Figure::new(what("CPU of a commit, all in all"), used, "ms").reach(Reach::AtMost(50.0)),
         Figure::new(what("webhook to the touched one changed"), arrived, "ms"),
         Figure::new(what("resident memory"), resident, "MiB"),

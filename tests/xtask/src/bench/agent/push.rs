@@ -50,8 +50,9 @@ pub(super) fn measure(program: &Program, plane: &ControlPlane, objects: usize) -
         let from = plane.audit().mark()?;
         let (begun, begun_at) = (Instant::now(), Timestamp::now());
         follow::tell_of_push(&hooks, "bench")?;
+        let text = mark.to_string();
         let is_marked = |live: &DynamicObject| {
-            live.data.pointer("/data/mark").is_some_and(|found| *found == mark.to_string())
+            live.data.pointer("/data/mark").is_some_and(|found| *found == text)
         };
         let seen = cluster::block_on(cluster::until(&api, "settings-0-0", &before, is_marked))?;
         let took = seen.saturating_duration_since(begun);
@@ -61,6 +62,7 @@ pub(super) fn measure(program: &Program, plane: &ControlPlane, objects: usize) -
         own.push(took.saturating_sub(busy(&served, begun_at, end)));
         agent.wait_for_quiet(plane, QUIET)?;
     }
+    let resident = agent.resident_mib()?;
     let bare = bare(&client)?;
     let what = |rest: &str| format!("agent, 1 of {objects} objects changed: {rest}");
     let [all, _, longest] = super::spread(all);
@@ -70,6 +72,7 @@ pub(super) fn measure(program: &Program, plane: &ControlPlane, objects: usize) -
         Figure::new(what("webhook to converged, p50"), all, "ms"),
         Figure::new(what("webhook to converged, longest"), longest, "ms"),
         Figure::new(what("over the API server's time, p50"), own, "ms").reach(Reach::AtMost(300.0)),
+        Figure::new(what("resident memory after all commits"), resident, "MiB"),
         Figure::new("bare apply of 1 object and 1 write of its shard, p50", bare, "ms"),
     ])
 }
