@@ -3,7 +3,7 @@
 //! A look at the whole lists every object, which takes an API server a second where there are 10,000. Where the site
 //! was as it should be, and a commit changes some objects of one component and nothing else, a plan of these alone is
 //! what the plan of the whole would say of them. Anything that the whole decides (what is pruned, what waits for another
-//! component, gates, limits, approvals) takes the long way; and the look at the whole follows in any case, at once.
+//! component, hazards, gates, limits, approvals) takes the long way; and the look at the whole follows in any case, at once.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use sitewright_cluster::Error;
 use sitewright_model::{
     desired::Desired,
+    format::blueprint::Hazard,
     live::Reach,
     object::ObjectId,
     plan::{self, Action, Plan},
@@ -93,13 +94,13 @@ impl Reconciler {
     }
 }
 
-/// Whether the plan only brings objects and changes fields, and nothing waits.
+/// Whether the plan only brings objects and changes fields, nothing of it hurts running work, and nothing waits.
 fn is_harmless(plan: &Plan) -> bool {
     plan.changes().all(|(_, change)| {
         let is_plain = matches!(
             change.action,
             Action::None | Action::Create | Action::Update { .. } | Action::Record
         );
-        is_plain && change.gates.is_empty()
+        is_plain && change.hazard == Hazard::Safe && change.gates.is_empty()
     })
 }
