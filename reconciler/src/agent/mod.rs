@@ -12,6 +12,7 @@ mod fight;
 mod files;
 mod fleet;
 mod history;
+mod memory;
 mod mend;
 mod news;
 mod pace;

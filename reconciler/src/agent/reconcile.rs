@@ -33,6 +33,7 @@ use super::{
     drain::Drains,
     fight::Fights,
     history::History,
+    memory,
     news::News,
     pace::Pace,
     polls::{Looked, Poll},
@@ -603,6 +604,7 @@ impl Reconciler {
         if let Some(current) = &mut self.current {
             current.fold();
         }
+        memory::give_back_soon();
         let news = self.state.works(Side::Cluster);
         self.reports.tell(news);
         self.failures = 0;
