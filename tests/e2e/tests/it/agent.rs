@@ -1,6 +1,7 @@
 //! The agent on one site: what it does by itself, what it leaves alone, and what it costs.
 
 use sitewright_e2e::{Handle, Lab, Requests, Running};
+use sitewright_testbed::Mode;
 
 fn map(name: &str, color: &str) -> String {
     format!(
@@ -178,5 +179,55 @@ fn a_newer_revision_stops_an_apply_that_waits() {
     agent.wait_to_say("everything is as it should be");
     assert_eq!(color(&lab, "one"), "green");
     assert!(lab.live("service", "balancer").is_none(), "it left the site");
+    stop(running);
+}
+
+#[test]
+fn a_mend_asks_for_the_inventory_by_name_and_sees_what_others_wrote_to_it() {
+    let mut lab = Lab::new("agent-parts");
+    lab.component("app", &maps("blue"));
+    let running = start(&lab);
+    let agent = running.handle();
+    agent.wait_to_say("3 changes, everything is as it should be");
+    // whatever was noticed before is dealt with once two were mended, one after the other
+    mended(&lab, &agent, "one");
+    mended(&lab, &agent, "two");
+    let inventory = "sitewright.dev/inventory=agent-parts";
+    let touch = ["annotate", "cm", "-n", "sitewright-system", "-l", inventory, "seen=yes"];
+    lab.kubectl(&touch);
+    let requests = lab.requests(|| mended(&lab, &agent, "three"));
+    assert_eq!(color(&lab, "three"), "blue");
+    assert_eq!(requests.count("list", "configmaps"), 0, "{requests}");
+    stop(running);
+}
+
+#[test]
+fn a_commit_that_touches_one_object_is_applied_before_the_whole_is_listed() {
+    let mut lab = Lab::new("agent-touched");
+    lab.component("app", &maps("blue"));
+    let running = start(&lab);
+    let agent = running.handle();
+    agent.wait_to_say("3 changes, everything is as it should be");
+    mended(&lab, &agent, "two");
+    let went_the_short_way = |lab: &mut Lab, shade: &str| {
+        let others = map("two", "blue") + &map("three", "blue");
+        lab.component("app", &(map("one", shade) + &others));
+        let requests = lab.requests(|| while color(lab, "one") != shade {});
+        let is_list = |uri: &str| uri.starts_with("/api/v1/configmaps?limit");
+        let uris: Vec<&str> = requests.0.iter().map(|event| event.uri.as_str()).collect();
+        let listed = uris.iter().position(|uri| is_list(uri));
+        let applied = requests.0.iter().position(|event| {
+            event.verb == "patch" && event.mode == Mode::Real && event.name == "one"
+        });
+        applied.is_some_and(|applied| listed.is_none_or(|listed| applied < listed))
+    };
+    // one that comes while the whole is looked at goes the long way
+    let shades = (0..20).map(|shade| format!("green-{shade}"));
+    let short = shades.into_iter().any(|shade| went_the_short_way(&mut lab, &shade));
+    assert!(short, "the whole was listed first, each time:\n{}", agent.said());
+    // and what the whole decides is decided: an object that leaves the site is pruned
+    lab.component("app", &(map("one", "white") + &map("two", "blue")));
+    while lab.live("cm", "three").is_some() {}
+    assert_eq!(color(&lab, "one"), "white");
     stop(running);
 }
