@@ -37,8 +37,10 @@ enum Part {
     Render,
     /// First apply, and plan and apply without a change.
     Apply,
-    /// The agent at rest, and how soon it mends.
+    /// The agent at rest, how soon it mends, and how soon a push arrives.
     Agent,
+    /// The agent with 1,000 sites of one repository.
+    Sites,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -55,6 +57,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     if is_asked(Part::Agent) {
         figures.extend(agent::measure(&program, most)?);
+    }
+    if is_asked(Part::Sites) {
+        figures.extend(agent::measure_sites(&program, most)?);
     }
     figure::print(&figures);
     if let Some(file) = &arguments.json {

@@ -5,8 +5,8 @@ use std::{path::Path, time::Instant};
 use anyhow::{Context, Result, bail};
 use futures::{StreamExt, TryStreamExt};
 use kube::{
-    Api, Client, Config, ResourceExt,
-    api::{DynamicObject, WatchParams},
+    Api, Client, Config,
+    api::{DynamicObject, ListParams, WatchParams},
     config::{KubeConfigOptions, Kubeconfig},
     core::{ApiResource, GroupVersionKind, WatchEvent},
 };
@@ -40,16 +40,19 @@ pub(super) fn config_maps(client: &Client, namespace: &str) -> Api<DynamicObject
     Api::namespaced_with(client.clone(), namespace, &resource)
 }
 
-/// Returns when the object `name`, last seen as `before`, was seen by watch to be as asked.
+/// Returns when the object `name` was seen to be as asked.
 pub(super) async fn until(
     api: &Api<DynamicObject>,
     name: &str,
-    before: &DynamicObject,
     is_so: impl Fn(&DynamicObject) -> bool,
 ) -> Result<Instant> {
-    let version = before.resource_version().context("a live object has a version")?;
-    let one = WatchParams::default().fields(&format!("metadata.name={name}"));
-    let mut events = api.watch(&one, &version).await?.boxed();
+    let fields = format!("metadata.name={name}");
+    let now = api.list(&ListParams::default().fields(&fields)).await?;
+    if now.items.iter().any(&is_so) {
+        return Ok(Instant::now());
+    }
+    let version = now.metadata.resource_version.context("a list has a version")?;
+    let mut events = api.watch(&WatchParams::default().fields(&fields), &version).await?.boxed();
     let seen = async {
         while let Some(event) = events.try_next().await? {
             match event {

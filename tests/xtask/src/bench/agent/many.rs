@@ -64,7 +64,6 @@ pub(super) fn measure(program: &Program, plane: &ControlPlane, objects: usize) -
         let touched = mark as usize % sites;
         write_site(&repository.tree(), touched, mark)?;
         repository.push("one site")?;
-        let before = cluster::block_on(api.get(&name(touched)))?;
         let (renderings, cpu) = (renders()?, agent.cpu()?);
         let begun = Instant::now();
         follow::tell_of_push(&hooks, &name(touched))?;
@@ -72,7 +71,7 @@ pub(super) fn measure(program: &Program, plane: &ControlPlane, objects: usize) -
         let is_marked = |live: &kube::api::DynamicObject| {
             live.data.pointer("/data/mark").is_some_and(|found| *found == text)
         };
-        let seen = cluster::block_on(cluster::until(&api, &name(touched), &before, is_marked))?;
+        let seen = cluster::block_on(cluster::until(&api, &name(touched), is_marked))?;
         arrived.push(seen.saturating_duration_since(begun));
         agent.wait_for_quiet(plane, QUIET)?;
         // what the agent does all the time is not the commit's

@@ -45,11 +45,11 @@ async fn edit(api: &Api<DynamicObject>, name: &str) -> Result<(Instant, Instant)
     let edit = Patch::Merge(json!({ "data": { "color": "red" } }));
     // somebody at a keyboard: what a controller writes is a conflict, and not mended
     let by = PatchParams { field_manager: Some("kubectl-edit".into()), ..PatchParams::default() };
-    let edited = api.patch(name, &by, &edit).await?;
+    api.patch(name, &by, &edit).await?;
     let written = Instant::now();
     let is_blue = |live: &DynamicObject| {
         live.data.pointer("/data/color").is_some_and(|color| color == "blue")
     };
-    let put_right = cluster::until(api, name, &edited, is_blue).await?;
+    let put_right = cluster::until(api, name, is_blue).await?;
     Ok((written, put_right))
 }

@@ -49,8 +49,13 @@ pub(super) fn measure(program: &Program, objects: usize) -> Result<Figures> {
         figures.extend(push::measure(program, plane, objects)?);
         Ok(figures)
     })?;
-    let (_, many) = apply::with_control_plane(|plane| many::measure(program, plane, objects))?;
-    Ok([figures, many].concat())
+    Ok(figures)
+}
+
+/// Measures many sites of one repository.
+pub(super) fn measure_sites(program: &Program, objects: usize) -> Result<Figures> {
+    let (_, figures) = apply::with_control_plane(|plane| many::measure(program, plane, objects))?;
+    Ok(figures)
 }
 
 fn at_rest(agent: &Agent, plane: &ControlPlane, objects: usize) -> Result<Figures> {

@@ -48,7 +48,6 @@ pub(super) fn measure(program: &Program, plane: &ControlPlane, objects: usize) -
     for mark in 1..=COMMITS {
         site::write_with(&repository.tree(), 50.min(objects), objects, mark)?;
         repository.push("another mark")?;
-        let before = cluster::block_on(api.get("settings-0-0"))?;
         let from = plane.audit().mark()?;
         let (begun, begun_at) = (Instant::now(), Timestamp::now());
         follow::tell_of_push(&hooks, "bench")?;
@@ -56,7 +55,7 @@ pub(super) fn measure(program: &Program, plane: &ControlPlane, objects: usize) -
         let is_marked = |live: &DynamicObject| {
             live.data.pointer("/data/mark").is_some_and(|found| *found == text)
         };
-        let seen = cluster::block_on(cluster::until(&api, "settings-0-0", &before, is_marked))?;
+        let seen = cluster::block_on(cluster::until(&api, "settings-0-0", is_marked))?;
         let took = seen.saturating_duration_since(begun);
         let end = begun_at + took;
         let served = apply::ours(plane.audit().since(from)?);
