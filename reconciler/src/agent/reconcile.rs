@@ -523,7 +523,7 @@ impl Reconciler {
         self.following.measure.took(Stage::Apply, begun);
         self.following.measure.reconciled(Reconciled::of(report.end));
         self.conclude(&report, &live.reach);
-        self.judge(&report, &live.reach).await?;
+        self.judge(&report).await?;
         self.watch_waves(&desired);
         Ok(next)
     }
@@ -629,7 +629,7 @@ impl Reconciler {
     }
 
     /// What an apply makes outdated shows only once an operator has acted on it, and is no event of ours.
-    fn watch_waves(&mut self, desired: &Desired) {
+    pub(super) fn watch_waves(&mut self, desired: &Desired) {
         if desired.components.iter().any(|component| !component.waves.is_empty()) {
             self.waves_until = Some(Instant::now() + WAVES);
         }

@@ -14,7 +14,6 @@ use sitewright_model::{
     desired::{Desired, DesiredComponent},
     diagnostic::Diagnostics,
     format::{blueprint::Hazard, unhealthy::UnhealthyPolicy},
-    live::Reach,
     name::ComponentName,
     plan::Plan,
     verdict::{Bad, Fate, Good, Verdicts},
@@ -150,8 +149,8 @@ impl Reconciler {
     ///
     /// # Errors
     /// The cluster does not answer.
-    pub(super) async fn judge(&mut self, report: &Report, reach: &Reach) -> Result<(), Error> {
-        if report.end != End::Failed || *reach != Reach::Whole {
+    pub(super) async fn judge(&mut self, report: &Report) -> Result<(), Error> {
+        if report.end != End::Failed {
             return Ok(());
         }
         let mut marked = false;

@@ -66,6 +66,8 @@ impl Reconciler {
             && state.drift.is_empty()
             && state.sick.is_empty()
             && state.fights.is_empty()
+            && state.bad.is_empty()
+            && state.waves.is_empty()
             && !state.problems.contains_key(&Side::Cluster);
         is_clean && self.rested
     }
@@ -76,6 +78,7 @@ impl Reconciler {
         ids: BTreeSet<ObjectId>,
     ) -> Result<Option<Next>, Error> {
         self.rested = false;
+        self.put_in_force().await?;
         let begun = Instant::now();
         let live = self.following.cluster.observe_only(&part, &ids).await?;
         let now = Timestamp::now();
@@ -90,6 +93,8 @@ impl Reconciler {
         self.following.measure.reconciled(Reconciled::of(report.end));
         // it is the whole revision that is applied with it: nothing else differs from the one before
         self.conclude(&report, &Reach::Whole);
+        self.judge(&report).await?;
+        self.watch_waves(&part);
         Ok(Some(next))
     }
 }
