@@ -9,6 +9,7 @@ use std::{
 
 use ureq::{
     Agent,
+    config::Config,
     http::{Response, header},
     tls::{Certificate, RootCerts, TlsConfig},
 };
@@ -196,21 +197,23 @@ fn redirected(from: &Url, response: &Response<ureq::Body>) -> Result<Url, HttpEr
 }
 
 /// Returns the one agent of the process: it keeps connections and the certificates that are trusted.
-fn agent() -> &'static Agent {
+pub(crate) fn agent() -> &'static Agent {
     static AGENT: OnceLock<Agent> = OnceLock::new();
-    AGENT.get_or_init(|| {
-        Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .timeout_connect(Some(CONNECT_TIMEOUT))
-            .timeout_recv_response(Some(SILENCE_TIMEOUT))
-            .timeout_per_read(Some(SILENCE_TIMEOUT))
-            .user_agent(concat!("sitewright/", env!("CARGO_PKG_VERSION")))
-            .tls_config(TlsConfig::builder().root_certs(trusted()).build())
-            .build()
-            .new_agent()
-    })
+    AGENT.get_or_init(|| config().new_agent())
+}
+
+/// Returns how every agent is: it follows nothing by itself, waits for so long, and trusts whom this machine trusts.
+pub(crate) fn config() -> Config {
+    Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .timeout_connect(Some(CONNECT_TIMEOUT))
+        .timeout_recv_response(Some(SILENCE_TIMEOUT))
+        .timeout_per_read(Some(SILENCE_TIMEOUT))
+        .user_agent(concat!("sitewright/", env!("CARGO_PKG_VERSION")))
+        .tls_config(TlsConfig::builder().root_certs(trusted()).build())
+        .build()
 }
 
 /// Returns the certificates that this machine trusts; Mozilla's where it has none, as in a bare container.
@@ -227,7 +230,7 @@ fn trusted() -> RootCerts {
 }
 
 /// Returns the error of a request in words, without the address, whose query may be a secret.
-fn in_words(error: &ureq::Error) -> String {
+pub(crate) fn in_words(error: &ureq::Error) -> String {
     match error {
         ureq::Error::BadUri(_) => "its address cannot be asked for".to_owned(),
         other => other.to_string(),

@@ -1,4 +1,5 @@
-//! Where Sitewright reads from: git repositories and working trees, charts, manifests, and a cache.
+//! Where Sitewright reads from: git repositories and working trees, charts, manifests, and a cache. Also the one
+//! place that speaks HTTP to others than clusters, so that messages to them ([`outbound`]) go by the same rules.
 //!
 //! Comes in: a [`Location`] or a source of a blueprint, and [`Settings`]. Goes out: [`Snapshot`]
 //! and [`Files`](sitewright_model::files::Files), each read within bounds, or numbered errors.
@@ -17,6 +18,7 @@ pub mod history;
 mod http;
 pub mod location;
 mod nearest;
+pub mod outbound;
 mod process;
 pub mod settings;
 pub mod snapshot;
@@ -27,4 +29,4 @@ pub use cache::Cache;
 pub use location::{Location, Reference};
 pub use settings::{Limits, Mirror, Settings};
 pub use snapshot::Snapshot;
-pub use url::{Url, public};
+pub use url::{Secret, Url, public};

@@ -6,15 +6,16 @@ use sitewright_model::digest::Digest;
 
 /// A credential: it has no Display, Debug or Serialize, so it cannot be printed (law 10).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Secret(String);
+pub struct Secret(String);
 
 impl Secret {
-    pub(crate) fn new(text: impl Into<String>) -> Self {
+    /// Takes a credential; from here on nothing can print it.
+    pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
     /// Returns the credential, to be sent to whom it belongs and nowhere else.
-    pub(crate) fn expose(&self) -> &str {
+    pub fn expose(&self) -> &str {
         &self.0
     }
 }
