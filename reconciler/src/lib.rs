@@ -6,6 +6,7 @@
 mod agent;
 pub mod cli;
 mod commands;
+mod forge;
 pub mod output;
 pub mod pipeline;
 mod plans;

@@ -5,7 +5,9 @@
 use std::{env, fs, path::Path};
 
 use serde_json::Value;
-use sitewright::output::{diagnostics::Findings, doctor::Doctor, status::Status};
+use sitewright::output::{
+    diagnostics::Findings, doctor::Doctor, event::CloudEvent, status::Status,
+};
 use sitewright_cluster::{apply::Report, sync};
 use sitewright_model::{format::schema, plan::DriftReport};
 
@@ -14,12 +16,13 @@ type Schema = (&'static str, fn(&str) -> Value);
 
 #[test]
 fn the_schemas_of_the_output_formats_are_those_of_the_types() {
-    let schemas: [Schema; 5] = [
+    let schemas: [Schema; 6] = [
         ("report.schema.json", schema::written::<Report>),
         ("drift.schema.json", schema::written::<DriftReport>),
         ("status.schema.json", schema::written::<Status>),
         ("doctor.schema.json", schema::written::<Doctor>),
         ("findings.schema.json", schema::written::<Findings>),
+        ("event.schema.json", schema::written::<CloudEvent>),
     ];
     for (file, schema) in schemas {
         check(file, &schema(file));

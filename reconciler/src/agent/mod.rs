@@ -15,6 +15,7 @@ mod history;
 mod memory;
 mod mend;
 mod news;
+mod notifications;
 mod pace;
 mod polls;
 mod reconcile;
@@ -31,6 +32,7 @@ pub(crate) use self::{
     fleet::Fleet,
     history::History,
     news::{News, Reason},
+    notifications::{Notifier, Outbox, Scope, Secrets},
     pace::Pace,
     polls::Polls,
     reconcile::{Following, Reconciler, Told, Trigger},

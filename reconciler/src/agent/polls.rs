@@ -19,7 +19,9 @@ use futures::{
     future::{BoxFuture, Shared},
 };
 use sitewright_model::diagnostic::Diagnostics;
-use sitewright_source::{Location, Settings, Snapshot, Url, location::Repository};
+use sitewright_source::{
+    Location, Settings, Snapshot, Url, location::Repository, snapshot::Origin,
+};
 use tokio::{
     sync::{Notify, Semaphore},
     time::Instant,
@@ -74,6 +76,14 @@ struct Last {
     state: Shared<BoxFuture<'static, Opened>>,
 }
 
+/// Why a site cannot be read, and at which commit: somebody wants to be told where it stands.
+pub(crate) struct Unreadable {
+    /// The state of the repository; none where that could not be had.
+    pub(crate) origin: Option<Origin>,
+    /// All mistakes at once.
+    pub(crate) diagnostics: Diagnostics,
+}
+
 type Opened = Result<Arc<Found>, Diagnostics>;
 
 /// A state of a repository.
@@ -92,6 +102,12 @@ pub(crate) enum Looked {
     },
     /// The site as it is now.
     Loaded(Box<pipeline::Loaded>),
+}
+
+impl From<Diagnostics> for Unreadable {
+    fn from(diagnostics: Diagnostics) -> Self {
+        Self { origin: None, diagnostics }
+    }
 }
 
 impl Default for Polls {
@@ -160,7 +176,7 @@ impl Poll {
         settings: &Settings,
         known: Option<Arc<Footprint>>,
         not_before: Instant,
-    ) -> Result<Looked, Diagnostics> {
+    ) -> Result<Looked, Unreadable> {
         let found = match &self.slot {
             Some(slot) if slot.is_shared(self.id, known.as_ref()) => {
                 Some(slot.opened(&self.location, settings, not_before).await?)
@@ -175,7 +191,7 @@ impl Poll {
         }
         let _place = self.places.acquire().await;
         let (location, settings) = (self.location.clone(), settings.clone());
-        blocking(move || {
+        let look = move || {
             let shared = found.as_ref().and_then(|found| found.snapshot.at(path(&location)));
             let is_shared = shared.is_some();
             let snapshot = match shared {
@@ -188,9 +204,12 @@ impl Poll {
                 let commit = if is_shared { None } else { snapshot.origin().commit };
                 return Ok(Looked::Same { commit });
             }
-            Ok(Looked::Loaded(Box::new(pipeline::load_from(snapshot, &settings)?)))
-        })
-        .await
+            let origin = snapshot.origin();
+            let unreadable = |diagnostics| Unreadable { origin: Some(origin), diagnostics };
+            let loaded = pipeline::load_from(snapshot, &settings).map_err(unreadable)?;
+            Ok(Looked::Loaded(Box::new(loaded)))
+        };
+        blocking(move || Ok(look())).await?
     }
 }
 

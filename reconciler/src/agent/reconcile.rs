@@ -301,13 +301,15 @@ impl Reconciler {
                 }
                 Err(diagnostics) => {
                     measure.fetched(Fetched::Failed);
+                    self.state.rejected = Some(loaded.origin());
                     self.broken(Side::Git, &diagnostics);
                     None
                 }
             },
-            Err(diagnostics) => {
+            Err(refused) => {
                 measure.fetched(Fetched::Failed);
-                self.broken(Side::Git, &diagnostics);
+                self.state.rejected = refused.origin;
+                self.broken(Side::Git, &refused.diagnostics);
                 None
             }
         }
@@ -352,6 +354,7 @@ impl Reconciler {
             self.state.applied = Some(revision.clone());
         }
         self.state.observed = Some(revision);
+        self.state.rejected = None;
         let news = self.state.works(Side::Git);
         self.reports.tell(news);
     }

@@ -22,6 +22,7 @@ use sitewright_model::{
     revision::Revision,
     work::Hit,
 };
+use sitewright_source::snapshot::Origin;
 
 use super::news::{News, Reason};
 use crate::output::words;
@@ -42,6 +43,8 @@ pub(crate) struct State {
     pub(crate) site: Option<SiteName>,
     /// The newest revision that was read.
     pub(crate) observed: Option<Revision>,
+    /// The commit that git has now, where it cannot be read: it is not the one in `observed`.
+    pub(crate) rejected: Option<Origin>,
     /// The revision that was applied last, as far as nothing holds it.
     pub(crate) applied: Option<Revision>,
     /// The digest of the last plan of the whole site.
@@ -57,6 +60,8 @@ pub(crate) struct State {
     pub(crate) objects: Option<usize>,
     /// Objects that are not healthy.
     pub(crate) sick: BTreeMap<ObjectId, Sick>,
+    /// Objects that could not be changed by the last apply of them.
+    pub(crate) failed: BTreeMap<ObjectId, FailedObject>,
     /// Components that a revision made unhealthy.
     pub(crate) bad: BTreeMap<ComponentName, Taken>,
     /// Changes that wait at their gates.
@@ -103,6 +108,19 @@ pub(crate) struct Problem {
     pub(crate) message: String,
     /// Whether waiting can help.
     pub(crate) passes: bool,
+    /// Since when.
+    pub(crate) since: Timestamp,
+}
+
+/// An object that could not be changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FailedObject {
+    /// Its component.
+    pub(crate) component: ComponentName,
+    /// The number of the error.
+    pub(crate) code: String,
+    /// What went wrong.
+    pub(crate) message: String,
     /// Since when.
     pub(crate) since: Timestamp,
 }
@@ -176,6 +194,7 @@ impl State {
     /// Takes a revision that git has now.
     pub(super) fn found(&mut self, site: &SiteName, revision: &Revision) -> Option<News> {
         self.site = Some(site.clone());
+        self.rejected = None;
         if self.observed.as_ref() == Some(revision) {
             return None;
         }
@@ -198,6 +217,9 @@ impl State {
 
     /// Takes that one side works.
     pub(super) fn works(&mut self, side: Side) -> Option<News> {
+        if side == Side::Cluster {
+            self.failed.clear();
+        }
         let problem = self.problems.remove(&side)?;
         Some(News::new(Reason::Recovered, format!("{} is over", problem.code)))
     }
@@ -243,7 +265,7 @@ impl State {
         let new: Vec<&ObjectId> = self.held.keys().filter(|id| !before.contains_key(*id)).collect();
         let mut news = Vec::new();
         if !new.is_empty() {
-            let message = format!("{}: {}", words::count(new.len(), "change is held"), named(&new));
+            let message = format!("{}: {}", words::held(new.len()), named(&new));
             news.push(News::new(Reason::Held, message));
         }
         if self.held.is_empty() && !before.is_empty() {
@@ -282,13 +304,23 @@ impl State {
             failed: 0,
             held: 0,
         };
+        let before = self.failed.clone();
+        retain_beyond(&mut self.failed, reach);
         for component in &report.components {
             for object in &component.objects {
                 match &object.outcome {
                     ObjectOutcome::Failed { code, message, .. } => {
                         outcome.failed += 1;
-                        let message = format!("{}: {code}: {message}", object.id);
-                        news.push(News::new(Reason::Failed, message).about(&object.id));
+                        let told = format!("{}: {code}: {message}", object.id);
+                        news.push(News::new(Reason::Failed, told).about(&object.id));
+                        let known = before.get(&object.id).filter(|known| known.code == *code);
+                        let failed = FailedObject {
+                            component: component.name.clone(),
+                            code: code.clone(),
+                            message: message.clone(),
+                            since: known.map_or(now, |known| known.since),
+                        };
+                        self.failed.insert(object.id.clone(), failed);
                     }
                     ObjectOutcome::Held { .. } | ObjectOutcome::Blocked { .. } => outcome.held += 1,
                     ObjectOutcome::Unchanged | ObjectOutcome::NotReached => {}

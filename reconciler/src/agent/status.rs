@@ -29,7 +29,7 @@ use crate::output::words;
 const NAMED: usize = 50;
 
 /// Fields of a drifted object that a status names.
-const FIELDS: usize = 10;
+pub(super) const FIELDS: usize = 10;
 
 /// Characters of a message: a status is read in a table, and must not outgrow etcd.
 const MESSAGE: usize = 400;
@@ -65,12 +65,14 @@ pub(super) fn status(
         held: state.held.iter().take(NAMED).map(|(id, held)| self::held(id, held)).collect(),
         drifted_objects: count(lasting.len()),
         drift: lasting.iter().take(NAMED).map(|(id, drifted)| drift(id, drifted)).collect(),
+        notifications: before.notifications.clone(),
         inventory: state.site.as_ref().map(inventory),
         history: state.outcomes.iter().take(OUTCOMES).map(outcome).collect(),
     }
 }
 
-fn lasting(state: &State) -> impl Iterator<Item = (&ObjectId, &Drifted)> {
+/// Returns the live objects that differ, and stay so.
+pub(super) fn lasting(state: &State) -> impl Iterator<Item = (&ObjectId, &Drifted)> {
     state.drift.iter().filter(|(id, drifted)| lasts(state, id, drifted))
 }
 
@@ -175,7 +177,7 @@ fn ready(state: &State) -> Verdict {
         (Activity::Resting, Some(applied)) => {
             let held = match state.held.len() {
                 0 => String::new(),
-                count => format!("; {}", words::count(count, "change is held")),
+                count => format!("; {}", words::held(count)),
             };
             let message = format!("{} is applied and healthy{held}", applied.short());
             verdict("True", "Applied", message)
@@ -284,7 +286,8 @@ fn component(state: &State, name: &sitewright_model::name::ComponentName) -> Com
     ComponentStatus { name: name.to_string(), health: health.to_owned(), message }
 }
 
-fn held(id: &ObjectId, held: &Held) -> HeldStatus {
+/// Returns what a held change waits for.
+pub(super) fn held(id: &ObjectId, held: &Held) -> HeldStatus {
     HeldStatus {
         component: held.component.to_string(),
         object: id.to_string(),
@@ -351,7 +354,8 @@ fn wave(wave: &WavePlan) -> WaveStatus {
     }
 }
 
-fn numbers(gates: &[Gate]) -> Vec<String> {
+/// Returns the numbers of gates.
+pub(super) fn numbers(gates: &[Gate]) -> Vec<String> {
     gates.iter().filter_map(Gate::code).map(|code| code.to_string()).collect()
 }
 
@@ -364,7 +368,8 @@ fn drift(id: &ObjectId, drifted: &Drifted) -> DriftStatus {
     }
 }
 
-fn fields(drifted: &Drifted) -> Vec<String> {
+/// Returns which fields differ, and who changed them.
+pub(super) fn fields(drifted: &Drifted) -> Vec<String> {
     let field = |field: &DriftedField| match &field.by {
         Some(by) => {
             let at = by.time.as_deref().map(|time| format!(" at {time}")).unwrap_or_default();
@@ -387,21 +392,25 @@ fn inventory(site: &SiteName) -> InventoryReference {
 }
 
 fn outcome(outcome: &Outcome) -> OutcomeStatus {
-    let end = match outcome.end {
-        End::Converged => "Converged",
-        End::Held => "Held",
-        End::Failed => "Failed",
-        End::Stopped => "Stopped",
-    };
     let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     OutcomeStatus {
         time: seconds(outcome.at),
         revision: outcome.revision.clone(),
         plan: outcome.plan.0.to_string(),
-        end: end.to_owned(),
+        end: end(outcome.end).to_owned(),
         changed: count(outcome.changed),
         failed: count(outcome.failed),
         held: count(outcome.held),
+    }
+}
+
+/// Returns how an apply ended, in one word.
+pub(super) fn end(end: End) -> &'static str {
+    match end {
+        End::Converged => "Converged",
+        End::Held => "Held",
+        End::Failed => "Failed",
+        End::Stopped => "Stopped",
     }
 }
 
@@ -414,7 +423,7 @@ fn cut(text: &str) -> String {
 }
 
 /// Kubernetes has whole seconds.
-fn seconds(time: Timestamp) -> String {
+pub(super) fn seconds(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 

@@ -14,14 +14,15 @@ use sitewright_model::{
     format::site::DriftPolicy,
     health::parse_duration,
 };
-use sitewright_source::{Location, Reference, Settings, Url, location::Repository};
-use tokio::time::{Instant, sleep};
+use sitewright_source::{Location, Reference, Secret, Settings, Url, location::Repository};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     claim::Claims,
     fleet::{until, write},
     history::History,
     news::{News, Reason},
+    notifications::{Notifier, Scope, Secrets},
     pace::Pace,
     polls::Polls,
     reconcile::{Following, Reconciler, Told, Trigger},
@@ -35,6 +36,9 @@ const WRITES: Duration = Duration::from_secs(1);
 
 /// How soon a status that could not be written is tried again.
 const REWRITE: Duration = Duration::from_secs(10);
+
+/// How long the last status may take when the loop ends.
+const LAST: Duration = Duration::from_secs(5);
 
 /// How often a SiteSync that cannot be followed is looked at again: a Secret may have come.
 const AGAIN: Duration = Duration::from_secs(30);
@@ -62,7 +66,7 @@ pub(super) async fn tend(tended: Tended) {
         let news = state.failed(Side::Cluster, Problem::of(&bug.into(), true, Timestamp::now()));
         tell(&tended.home.teller(&tended.sync), news).await;
         let mut known = tended.sync.status.clone().unwrap_or_default();
-        tended.show(&state, &mut known).await;
+        tended.show(&state, &mut known, None).await;
         tokio::select! {
             () = tended.stop.cancelled() => return,
             () = sleep(AGAIN) => {}
@@ -84,7 +88,7 @@ async fn tend_once(tended: &Tended) {
                 let news =
                     state.failed(Side::Git, Problem::of(&diagnostics, false, Timestamp::now()));
                 tell(&teller, news).await;
-                tended.show(&state, &mut known).await;
+                tended.show(&state, &mut known, None).await;
             }
         }
         tokio::select! {
@@ -99,44 +103,84 @@ impl Tended {
     async fn follow(&self, following: Following, teller: &Teller, known: &mut SiteSyncStatus) {
         let trigger = Trigger::default();
         let (reconciler, told) = Reconciler::new(following, trigger.clone(), self.stop.clone());
-        tokio::join!(
+        let notifier = self.notifier(known);
+        let (_, last, _, ()) = tokio::join!(
             reconciler.run(),
-            self.show_all(told, teller, known),
-            self.stop.run_until_cancelled(self.wait_for_pushes(trigger, teller))
+            self.show_all(told, teller, known, &notifier),
+            self.stop.run_until_cancelled(self.wait_for_pushes(trigger, teller)),
+            notifier.run(self, &self.stop),
         );
+        // what was told is not to be told again by the next agent
+        let to_the_end = self.home.until(&CancellationToken::new());
+        let _ = timeout(LAST, self.show_by(&to_the_end, &last, known, Some(&notifier))).await;
     }
 
-    /// Shows what the loop tells, until it ends.
-    async fn show_all(&self, told: Told, teller: &Teller, known: &mut SiteSyncStatus) {
+    /// Returns what tells others of the site, and knows what they were told before.
+    fn notifier(&self, known: &SiteSyncStatus) -> Notifier {
+        let scope = Scope::of_sync(&self.key, known.site.as_deref());
+        let (whom, told) = (&self.sync.spec.notifications, &known.notifications);
+        Notifier::new(scope, whom, told, self.measure(), self.web.outbox.clone())
+    }
+
+    /// Shows what the loop tells, until it ends; returns what it told last.
+    async fn show_all(
+        &self,
+        told: Told,
+        teller: &Teller,
+        known: &mut SiteSyncStatus,
+        notifier: &Notifier,
+    ) -> State {
         let Told { mut state, mut news } = told;
         let mut due: Option<Instant> = None;
         loop {
             tokio::select! {
                 next = news.recv() => match next {
-                    Some(next) => tell(teller, Some(next)).await,
+                    Some(next) => {
+                        notifier.happened(&next, &state.borrow(), Timestamp::now());
+                        tell(teller, Some(next)).await;
+                    }
                     None => break,
                 },
                 Ok(()) = state.changed(), if due.is_none() => {
-                    state.mark_unchanged();
+                    notifier.state(&state.borrow_and_update(), Timestamp::now());
                     due = Some(Instant::now() + WRITES);
                 }
+                () = notifier.changed(), if due.is_none() => due = Some(Instant::now() + WRITES),
                 () = until(due) => {
                     let current = state.borrow_and_update().clone();
-                    let is_shown = self.show(&current, known).await;
+                    notifier.state(&current, Timestamp::now());
+                    let is_shown = self.show(&current, known, Some(notifier)).await;
                     due = if is_shown { None } else { Some(Instant::now() + REWRITE) };
                 }
             }
         }
-        let last = state.borrow().clone();
-        self.show(&last, known).await;
+        state.borrow().clone()
     }
 
     /// Writes the status where it changed; returns whether it is on the cluster.
-    async fn show(&self, state: &State, known: &mut SiteSyncStatus) -> bool {
+    async fn show(
+        &self,
+        state: &State,
+        known: &mut SiteSyncStatus,
+        notifier: Option<&Notifier>,
+    ) -> bool {
+        self.show_by(&self.home, state, known, notifier).await
+    }
+
+    async fn show_by(
+        &self,
+        home: &Cluster,
+        state: &State,
+        known: &mut SiteSyncStatus,
+        notifier: Option<&Notifier>,
+    ) -> bool {
         self.measure().is_at(state);
         let generation = self.sync.metadata.generation;
-        let status = status::status(state, generation, known, Timestamp::now());
-        let is_written = write(&self.home, &self.key, &status, known).await;
+        let mut status = status::status(state, generation, known, Timestamp::now());
+        if let Some(notifier) = notifier {
+            status.notifications = notifier.status();
+        }
+        let is_written = write(home, &self.key, &status, known).await;
         if is_written {
             *known = status;
         }
@@ -306,6 +350,17 @@ impl Tended {
             Err(error @ Error::Forbidden { .. }) => Err(unusable(error.to_string()).into()),
             Err(error) => Err(diagnosed(error)),
         }
+    }
+}
+
+impl Secrets for Tended {
+    async fn secret(&self, reference: &SecretReference, key: &str) -> Result<Secret, Diagnostics> {
+        let secret = Self::secret(self, reference).await?;
+        let key = reference.key.as_deref().unwrap_or(key);
+        secret.text(key).map(Secret::new).ok_or_else(|| {
+            let (namespace, name) = (&self.key.namespace, &reference.name);
+            unusable(format!("Secret {namespace}/{name} has no text under `{key}`")).into()
+        })
     }
 }
 

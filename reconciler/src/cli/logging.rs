@@ -10,6 +10,9 @@ use super::{
 /// The variable that filters the log.
 const FILTER: &str = "SITEWRIGHT_LOG";
 
+/// What is never in a log: what our HTTP client sends. At `trace` it tells every byte, tokens among them (law 10).
+const SILENT: [&str; 2] = ["ureq", "ureq_proto"];
+
 /// Starts the log.
 pub(super) fn start(global: &Global, screen: &Screen) {
     let default = match (global.quiet, global.verbose) {
@@ -24,6 +27,8 @@ pub(super) fn start(global: &Global, screen: &Screen) {
         Ok(text) if !text.is_empty() => EnvFilter::new(text),
         _ => EnvFilter::new(expand(default)),
     };
+    let silent = SILENT.iter().filter_map(|target| format!("{target}=off").parse().ok());
+    let filter = silent.fold(filter, EnvFilter::add_directive);
     let writer = LogWriter(screen.clone());
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -1,19 +1,23 @@
-use std::{io, net::SocketAddr, num::NonZeroUsize, thread::available_parallelism, time::Duration};
+use std::{
+    io, net::SocketAddr, num::NonZeroUsize, path::PathBuf, thread::available_parallelism,
+    time::Duration,
+};
 
 use clap::Args;
+use jiff::Timestamp;
 use sitewright_cluster::{CancellationToken, Cluster, Error, Listener};
 use sitewright_model::{
     code::{agent, machine},
     diagnostic::{Diagnostic, Diagnostics},
 };
-use sitewright_source::{Location, Settings, Snapshot};
-use tokio::{net::TcpListener, sync::mpsc};
+use sitewright_source::{Location, Settings, Snapshot, outbound::Reach};
+use tokio::net::TcpListener;
 
-use super::{apply::time, site::SiteArgument};
+use super::{apply::time, notifications, site::SiteArgument};
 use crate::{
     agent::{
-        Claims, FileEvents, Fleet, Following, History, Measure, News, Pace, Polls, Reason,
-        Reconciler, Told, Trigger, Web, hook_routes, serve, status_routes,
+        Claims, FileEvents, Fleet, Following, History, Measure, News, Notifier, Outbox, Pace,
+        Polls, Reason, Reconciler, Told, Trigger, Web, hook_routes, serve, status_routes,
     },
     cli::{Context, Exit, Failure, LogFormat, Stage},
     output::words,
@@ -60,6 +64,13 @@ pub(crate) struct Agent {
     /// Where forges tell of a push, at /hooks/NAMESPACE/NAME, for example 0.0.0.0:8081 [default: nowhere]
     #[arg(long, value_name = "ADDRESS", conflicts_with = "site")]
     hooks: Option<SocketAddr>,
+    /// A YAML file of whom else to tell: the `notifications` of a SiteSync, with secrets by environment variable
+    #[arg(long, value_name = "FILE", requires = "site")]
+    notifications: Option<PathBuf>,
+    /// The only hosts that notifications of SiteSyncs may go to, set apart by commas [default: any but this
+    /// machine and its link]
+    #[arg(long, value_name = "HOSTS", conflicts_with = "site")]
+    notify_hosts: Option<String>,
 }
 
 const EXAMPLES: &str = "\
@@ -78,7 +89,8 @@ impl Agent {
 
     /// Follows one site, and tells of it here.
     fn follow(&self, context: &Context, site: String) -> Result<Exit, Failure> {
-        let location = SiteArgument { site }.location()?;
+        let location = SiteArgument { site: site.clone() }.location()?;
+        let notifier = notifications::notifier(context, self.notifications.as_deref(), &site)?;
         let settings = context.settings()?;
         let cluster = context.connect()?;
         context.screen.clear();
@@ -98,9 +110,14 @@ impl Agent {
             measure: Measure::default(),
             history: History::default(),
         };
-        let (reconciler, told) = Reconciler::new(following, trigger, stop);
-        let Told { news, state: _state } = told;
-        context.wait(async { tokio::join!(reconciler.run(), tell(context, news)) });
+        let (reconciler, told) = Reconciler::new(following, trigger, stop.clone());
+        context.wait(async {
+            tokio::join!(
+                reconciler.run(),
+                tell(context, told, &notifier),
+                notifier.run(&notifications::Environment, &stop)
+            )
+        });
         Ok(context.interrupt.exit().unwrap_or(Exit::Success))
     }
 
@@ -114,7 +131,8 @@ impl Agent {
         if !context.wait(cluster.serves_syncs())? {
             return Err(no_definition().into());
         }
-        let web = Web::default();
+        let reach = self.notify_hosts.as_deref().map(Reach::only).unwrap_or_default();
+        let web = Web { outbox: Outbox::to(reach), ..Web::default() };
         let metrics = web.metrics.clone();
         let cluster =
             cluster.telling(Listener::new(move |verb, code| metrics.requested(verb, code)));
@@ -259,20 +277,34 @@ fn file_events(
 }
 
 /// Tells news until there are no more.
-async fn tell(context: &Context, mut news: mpsc::Receiver<News>) {
-    while let Some(news) = news.recv().await {
-        let News { reason, message, object } = news;
-        let (reason, is_warning) = (reason.text(), reason.is_warning());
-        match (context.global.log_format, is_warning) {
-            (LogFormat::Json, true) => tracing::warn!(target: NEWS, reason, ?object, "{message}"),
-            (LogFormat::Json, false) => tracing::info!(target: NEWS, reason, ?object, "{message}"),
-            // at a desk it is put right before anybody has read so
-            (LogFormat::Text, _) if reason == Reason::Mending.text() => {}
-            (LogFormat::Text, _) => {
-                let now = jiff::Zoned::now().strftime("%H:%M:%S").to_string();
-                let line = format!("{now}  {reason:<11}  {}", words::clean(&message));
-                context.screen.line(&line);
+async fn tell(context: &Context, told: Told, notifier: &Notifier) {
+    let Told { mut state, mut news } = told;
+    loop {
+        let news = tokio::select! {
+            Some(news) = news.recv() => news,
+            Ok(()) = state.changed() => {
+                notifier.state(&state.borrow_and_update(), Timestamp::now());
+                continue;
             }
+            else => return,
+        };
+        notifier.happened(&news, &state.borrow(), Timestamp::now());
+        log(context, news);
+    }
+}
+
+fn log(context: &Context, news: News) {
+    let News { reason, message, object } = news;
+    let (reason, is_warning) = (reason.text(), reason.is_warning());
+    match (context.global.log_format, is_warning) {
+        (LogFormat::Json, true) => tracing::warn!(target: NEWS, reason, ?object, "{message}"),
+        (LogFormat::Json, false) => tracing::info!(target: NEWS, reason, ?object, "{message}"),
+        // at a desk it is put right before anybody has read so
+        (LogFormat::Text, _) if reason == Reason::Mending.text() => {}
+        (LogFormat::Text, _) => {
+            let now = jiff::Zoned::now().strftime("%H:%M:%S").to_string();
+            let line = format!("{now}  {reason:<11}  {}", words::clean(&message));
+            context.screen.line(&line);
         }
     }
 }

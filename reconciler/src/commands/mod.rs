@@ -6,6 +6,7 @@
 mod agent;
 mod apply;
 mod approve;
+mod comment;
 mod completions;
 mod doctor;
 mod drift;
@@ -16,6 +17,7 @@ mod install;
 mod lock;
 mod man;
 mod named;
+mod notifications;
 mod plan;
 mod render;
 mod site;

@@ -1,7 +1,7 @@
 use clap::Args;
 use sitewright_cluster::observe::Depth;
 
-use super::{Form, site::SiteArgument, stages};
+use super::{Form, comment::Comment, site::SiteArgument, stages};
 use crate::{
     cli::{Context, Exit, Failure},
     output::plan::{self as output, Tally},
@@ -24,6 +24,8 @@ pub(crate) struct Plan {
     /// The form of the plan
     #[arg(short, long, value_name = "FORM", default_value = "text")]
     output: Form,
+    #[command(flatten)]
+    comment: Comment,
 }
 
 const EXAMPLES: &str = "\
@@ -31,10 +33,12 @@ Examples:
   sitewright plan                            the site in this folder
   sitewright plan sites/lab-gpu -v           every field and object
   sitewright plan -o markdown > plan.md      a comment for a pull request
+  sitewright plan --comment                  in a CI job: writes it there, and updates it in place
   sitewright plan -o json | jq .digest       for programs; schema/plan.schema.json describes it";
 
 impl Plan {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let target = self.comment.target()?;
         let planned = stages::planned(context, &self.site, Depth::Full)?;
         plans::remember(&context.cache_dir()?, &planned.plan);
         let invocation = self.site.invocation();
@@ -44,6 +48,14 @@ impl Plan {
             Form::Markdown => output::markdown(&planned.plan, &invocation),
         };
         context.print(&text)?;
+        if let Some(target) = target {
+            context.doing("writing the comment");
+            let done = target.write(&planned.plan, &invocation)?;
+            context.screen.clear();
+            if !context.global.quiet {
+                context.screen.line(&done);
+            }
+        }
         let quiet = Tally::of_plan(&planned.plan).is_quiet();
         Ok(if quiet { Exit::Success } else { Exit::Changes })
     }

@@ -8,6 +8,7 @@
 pub mod diagnostics;
 pub mod doctor;
 pub mod drift;
+pub mod event;
 pub mod field;
 pub mod look;
 pub mod plan;

@@ -30,6 +30,12 @@ pub fn count(count: usize, one: &str) -> String {
     }
 }
 
+/// Returns how many changes wait: `1 change is held`, `3 changes are held`.
+pub fn held(changes: usize) -> String {
+    let verb = if changes == 1 { "is" } else { "are" };
+    format!("{} {verb} held", count(changes, "change"))
+}
+
 /// Returns a duration as people say it: `850 ms`, `12 s`, `3 min 05 s`, `2 h 10 min`.
 pub fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
@@ -143,6 +149,7 @@ mod tests {
         assert_eq!(count(12_345, "object"), "12,345 objects");
         assert_eq!(count(2, "policy"), "2 policies");
         assert_eq!(count(2, "day"), "2 days");
+        assert_eq!((held(1), held(2)), ("1 change is held".into(), "2 changes are held".into()));
         assert_eq!(list(&["a", "b", "c"]), "a, b and c");
     }
 

@@ -45,7 +45,7 @@ fn the_github_file_validates_every_site_and_plans_this_one() {
     let (text, value) = ci("github", ".github/workflows/sitewright.yml");
     let steps = |job: &str| value["jobs"][job]["steps"].to_string();
     assert!(steps("validate").contains("sitewright validate"), "{text}");
-    assert!(steps("plan").contains("sitewright plan sites/my-site -o markdown"), "{text}");
+    assert!(steps("plan").contains("sitewright plan sites/my-site --comment"), "{text}");
     assert_eq!(value["jobs"]["plan"]["needs"], "validate");
     assert!(!text.contains("SITE_NAME"), "{text}");
 }
@@ -55,7 +55,10 @@ fn the_gitlab_file_validates_every_site_and_plans_this_one() {
     let (text, value) = ci("gitlab", ".gitlab-ci.yml");
     let script = |job: &str| value[job]["script"].to_string();
     assert!(script("validate").contains("sitewright validate"), "{text}");
-    assert!(script("plan").contains("sitewright plan sites/my-site -o markdown"), "{text}");
+    assert!(
+        script("plan").contains("sitewright plan sites/my-site ${GITLAB_TOKEN:+--comment}"),
+        "{text}"
+    );
     assert_eq!(value["stages"], serde_json::json!(["validate", "plan"]));
     assert!(!text.contains("SITE_NAME"), "{text}");
 }

@@ -7,6 +7,8 @@ use kube::{CustomResource, CustomResourceExt, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::notification::{Notification, NotificationStatus};
+
 /// Which site to follow, on which cluster, and how.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[kube(
@@ -65,6 +67,10 @@ pub struct SiteSyncSpec {
     /// How the forge tells of a push.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<Webhook>,
+    /// Whom else to tell of the site.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub notifications: Vec<Notification>,
 }
 
 /// Where a site is in git.
@@ -187,6 +193,10 @@ pub struct SiteSyncStatus {
     /// What differs, who changed it and when; the first fifty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drift: Vec<DriftStatus>,
+    /// What those who are told of the site know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub notifications: Vec<NotificationStatus>,
     /// Where the inventory is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inventory: Option<InventoryReference>,

@@ -11,6 +11,11 @@
 mod crd;
 mod events;
 mod list;
+#[expect(
+    unreachable_pub,
+    reason = "the derive writes copies of these types where nothing reaches them"
+)]
+mod notification;
 mod secret;
 mod write;
 
@@ -22,6 +27,10 @@ pub use self::{
     },
     events::Teller,
     list::{Change, Syncs},
+    notification::{
+        CloudEventsSink, CommitStatusSink, EventKind, ForgeKind, Notification, NotificationStatus,
+        SlackSink,
+    },
     secret::SecretData,
 };
 

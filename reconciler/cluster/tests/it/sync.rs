@@ -13,8 +13,12 @@ fn install() {
 }
 
 fn sync(name: &str, spec: &Value) -> Result<String, String> {
+    sync_in("syncs", name, spec)
+}
+
+fn sync_in(namespace: &str, name: &str, spec: &Value) -> Result<String, String> {
     let body = json!({ "apiVersion": "sitewright.dev/v1alpha1", "kind": "SiteSync",
-        "metadata": { "name": name, "namespace": "syncs" }, "spec": spec });
+        "metadata": { "name": name, "namespace": namespace }, "spec": spec });
     let body = serde_json::to_vec(&body).unwrap();
     let arguments = ["create", "--dry-run=server", "-f", "-"];
     control_plane().kubectl_with(&arguments, &body).map_err(|error| format!("{error:#}"))
@@ -49,6 +53,58 @@ async fn the_server_takes_a_sync_shows_its_status_and_refuses_nonsense() {
     ];
     for (expected, change) in wrong {
         let error = sync("wrong", &spec(change)).expect_err(expected);
+        assert!(error.contains(expected), "{expected}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn the_server_takes_notifications_that_can_be_and_no_others() {
+    install();
+    namespace("told-syncs");
+    let sync = |name: &str, spec: &Value| sync_in("told-syncs", name, spec);
+    let with = |notifications: Value| spec(|spec| spec["notifications"] = notifications);
+    let chat = json!({ "name": "chat", "slack": { "urlSecretRef": { "name": "chat" } },
+        "events": ["Failed", "Held"] });
+    let commits = json!({ "name": "commits", "commitStatus": { "forge": "gitlab",
+        "url": "https://git.example.edu/api/v4", "repository": "lab/group/site",
+        "targetUrl": "https://grafana.example.edu/d/1", "secretRef": { "name": "forge" } } });
+    let events = json!({ "name": "events", "cloudEvents": {
+        "url": "https://events.example.edu/x?y=z", "secretRef": { "name": "signing" } } });
+    sync("told", &with(json!([chat, commits, events]))).unwrap();
+    let changed = |whole: &Value, pointer: &str, value: Value| {
+        let mut whole = whole.clone();
+        *whole.pointer_mut(pointer).unwrap() = value;
+        whole
+    };
+    let both =
+        json!({ "name": "both", "slack": chat["slack"], "cloudEvents": events["cloudEvents"] });
+    let chosen = json!({ "name": "chosen", "commitStatus": commits["commitStatus"],
+        "events": ["Failed"] });
+    let nowhere = json!({ "name": "nowhere", "cloudEvents": {} });
+    let wrong = [
+        ("exactly one of", json!([{ "name": "none" }])),
+        ("exactly one of", json!([both])),
+        ("no choice of events", json!([chosen])),
+        ("one of url and urlSecretRef", json!([nowhere])),
+        ("Duplicate value", json!([chat, chat])),
+        (
+            "without credentials",
+            json!([changed(&events, "/cloudEvents/url", "https://u:p@h/".into())]),
+        ),
+        (
+            "without credentials",
+            json!([changed(&commits, "/commitStatus/url", "https://h/?x=1".into())]),
+        ),
+        ("owner/name", json!([changed(&commits, "/commitStatus/repository", "../x".into())])),
+        (
+            "Unsupported value",
+            json!([changed(&commits, "/commitStatus/forge", "sourcehut".into())]),
+        ),
+        ("Unsupported value", json!([changed(&chat, "/events/0", "Everything".into())])),
+        ("lower case letters", json!([changed(&chat, "/name", "The Chat".into())])),
+    ];
+    for (expected, notifications) in wrong {
+        let error = sync("wrong", &with(notifications)).expect_err(expected);
         assert!(error.contains(expected), "{expected}: {error}");
     }
 }

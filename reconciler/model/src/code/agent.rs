@@ -6,4 +6,5 @@ codes! {
     BAD_SYNC = 803, "a SiteSync cannot be followed as it is";
     NO_DEFINITION = 804, "the cluster does not know the kind SiteSync";
     HISTORY_REWRITTEN = 805, "the history of the branch or tag was rewritten";
+    UNDELIVERED = 820, "a notification does not get there";
 }

@@ -11,5 +11,7 @@ codes! {
     BAD_ARGUMENT = 908, "argument that cannot be used";
     CLOCK_SKEW = 909, "clock differs from the server's";
     DISK_FULL = 910, "little space left on disk";
+    NO_PULL_REQUEST = 920, "no pull request to comment on";
+    NOT_COMMENTED = 921, "the plan could not be written to the pull request";
     BUG = 999, "bug in Sitewright";
 }

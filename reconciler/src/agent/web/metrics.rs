@@ -23,9 +23,9 @@ use prometheus_client::{
 use sitewright_model::format::blueprint::Hazard;
 use tokio::time::Instant;
 
-use self::labels::{HazardOf, KindOf, ResultOf, SiteOf, StageOf, VerbAndCode};
+use self::labels::{HazardOf, KindOf, NotificationOf, ResultOf, SiteOf, StageOf, VerbAndCode};
 pub(crate) use self::{
-    labels::{CodeClass, Fetched, Forge, Hooked, Reconciled, Stage},
+    labels::{CodeClass, Fetched, Forge, Hooked, NotificationKind, Notified, Reconciled, Stage},
     measure::Measure,
 };
 
@@ -67,6 +67,7 @@ struct Inner {
     mended: Family<SiteOf, Counter>,
     fetches: Family<ResultOf, Counter>,
     webhooks: Family<labels::ForgeAndResult, Counter>,
+    notifications: Family<NotificationOf, Counter>,
     /// How the watches of each site do, and since when they are asked. Its lock is held while the text is written.
     watches: Mutex<BTreeMap<String, (Instant, WatchSigns)>>,
 }
@@ -130,6 +131,12 @@ impl Metrics {
         self.0.fetches.get_or_create(&ResultOf::new(site, result.name())).inc();
     }
 
+    /// Counts a message to somebody who is told of a site, and what came of it.
+    pub(crate) fn notified(&self, site: &str, kind: NotificationKind, result: Notified) {
+        let labels = NotificationOf { site: site.to_owned(), kind, result };
+        self.0.notifications.get_or_create(&labels).inc();
+    }
+
     /// Counts objects whose drift was mended.
     pub(crate) fn mended(&self, site: &str, objects: u64) {
         self.0.mended.get_or_create(&SiteOf::new(site)).inc_by(objects);
@@ -177,6 +184,12 @@ impl Metrics {
         for &result in Reconciled::ALL {
             inner.reconciles.remove(&ResultOf::new(site, result.name()));
         }
+        for &kind in NotificationKind::ALL {
+            for &result in Notified::ALL {
+                let site = site.to_owned();
+                inner.notifications.remove(&NotificationOf { site, kind, result });
+            }
+        }
         for &result in Fetched::ALL {
             inner.fetches.remove(&ResultOf::new(site, result.name()));
         }
@@ -223,6 +236,7 @@ impl Inner {
             mended: Family::default(),
             fetches: Family::default(),
             webhooks: Family::default(),
+            notifications: Family::default(),
             watches: Mutex::default(),
         };
         let registry = &mut inner.registry;
@@ -290,6 +304,11 @@ impl Inner {
             "webhooks",
             "Messages of forges by what came of them",
             inner.webhooks.clone(),
+        );
+        registry.register(
+            "notifications",
+            "Messages to forges, programs and chats by what came of them",
+            inner.notifications.clone(),
         );
         inner
     }

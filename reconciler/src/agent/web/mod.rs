@@ -10,12 +10,14 @@ mod vitals;
 
 pub(crate) use self::{
     hooks::{HookSecret, HookTarget, Hooks},
-    metrics::{Fetched, Measure, Metrics, Reconciled, Stage},
+    metrics::{Fetched, Measure, Metrics, NotificationKind, Notified, Reconciled, Stage},
     server::{hook_routes, serve, status_routes},
     vitals::{BEAT, Vitals},
 };
 
-/// What is behind the listeners. Clones are the same.
+use super::notifications::Outbox;
+
+/// What is behind the listeners, and how messages leave. Clones are the same.
 #[derive(Clone, Default)]
 pub(crate) struct Web {
     /// What is measured.
@@ -24,4 +26,6 @@ pub(crate) struct Web {
     pub(crate) hooks: Hooks,
     /// Whether the agent lives, and works.
     pub(crate) vitals: Vitals,
+    /// How others are told.
+    pub(crate) outbox: Outbox,
 }

@@ -18,13 +18,15 @@ use crate::output::{
 };
 
 /// Bytes of the whole comment: GitHub takes 65,536 characters, and rejects a longer one.
-pub(super) const LIMIT: usize = 65_536;
+pub(crate) const LIMIT: usize = 65_536;
 /// Bytes kept free for what follows the components.
 const TAIL: usize = 1_024;
 /// Bytes that the section on waits may take.
 const WAITS: usize = 24_000;
 /// Bytes that one component may take.
 const COMPONENT: usize = 16_000;
+/// Bytes kept free for what closes a fence and a fold; a fence is longer than the longest run of ticks inside.
+const CLOSING: usize = 256;
 /// Rows of the table of hazards that go ahead.
 const HAZARD_ROWS: usize = 40;
 
@@ -33,6 +35,11 @@ const LOOK: Look = Look { width: UNLIMITED, glyphs: Glyphs::Unicode, detail: Det
 
 /// Returns `plan` as Markdown shorter than `LIMIT` bytes; what is cut is said.
 pub fn markdown(plan: &Plan, invocation: &Invocation) -> String {
+    markdown_within(plan, invocation, LIMIT)
+}
+
+/// Returns `plan` as Markdown of at most `limit` bytes; what is cut is said.
+pub(crate) fn markdown_within(plan: &Plan, invocation: &Invocation, limit: usize) -> String {
     let tally = Tally::of_plan(plan);
     let mut page = head(plan, &tally);
     let waits = waits::waits(plan, invocation);
@@ -40,9 +47,41 @@ pub fn markdown(plan: &Plan, invocation: &Invocation) -> String {
     page.push_str(&hazards(plan));
     page.push_str(&running(plan));
     page.push_str(&waves(plan));
-    let left_out = components(plan, &mut page);
+    let left_out = components(plan, &mut page, limit);
     page.push_str(&tail(plan, &tally, left_out, invocation));
-    page
+    cut(page, limit, invocation)
+}
+
+/// Cuts a page that is too long all the same, at the end of a line, and says so in the last one.
+fn cut(mut page: String, limit: usize, invocation: &Invocation) -> String {
+    if page.len() <= limit {
+        return page;
+    }
+    let last = format!("\n_Cut to fit; `{}` shows all._\n", invocation.command("plan", "-v"));
+    let room = limit.saturating_sub(last.len() + CLOSING);
+    let end = (0..=room).rev().find(|at| page.is_char_boundary(*at)).unwrap_or(0);
+    page.truncate(page.get(..end).and_then(|kept| kept.rfind('\n')).map_or(end, |at| at + 1));
+    // an open fence or fold would swallow the last line
+    page.push_str(&closing(&page));
+    page + &last
+}
+
+/// Returns what closes the fence and the fold that `page` ends in, if it does.
+fn closing(page: &str) -> String {
+    let mut fence: Option<&str> = None;
+    for line in page.lines().filter(|line| line.starts_with("```")) {
+        let ticks = line.trim_end_matches(|character| character != '`');
+        fence = match fence {
+            None => Some(ticks),
+            Some(open) if line == open => None,
+            Some(open) => Some(open),
+        };
+    }
+    let mut closing = fence.map(|ticks| format!("{ticks}\n\n")).unwrap_or_default();
+    if page.matches("<details").count() > page.matches("</details>").count() {
+        closing.push_str("</details>\n");
+    }
+    closing
 }
 
 /// Returns the line by which a bot finds its earlier comment on the same site.
@@ -212,7 +251,7 @@ fn hazards(plan: &Plan) -> String {
 }
 
 /// Adds every component that changes while there is room; returns how many lost their details.
-fn components(plan: &Plan, page: &mut String) -> usize {
+fn components(plan: &Plan, page: &mut String, limit: usize) -> usize {
     let mut left_out = 0;
     let mut quiet = Vec::new();
     for component in &plan.components {
@@ -221,12 +260,12 @@ fn components(plan: &Plan, page: &mut String) -> usize {
             continue;
         }
         let section = component_section(component);
-        if page.len() + section.len() + TAIL <= LIMIT {
+        if page.len() + section.len() + TAIL <= limit {
             page.push_str(&section);
         } else {
             left_out += 1;
             let line = format!("- {}\n", title(component));
-            if page.len() + line.len() + TAIL <= LIMIT {
+            if page.len() + line.len() + TAIL <= limit {
                 page.push_str(&line);
             }
         }

@@ -12,6 +12,7 @@ mod work;
 
 pub(crate) use markdown::code;
 pub use markdown::markdown;
+pub(crate) use markdown::{LIMIT as COMMENT, markdown_within};
 pub use text::text;
 pub use view::Tally;
 pub(crate) use view::hazard_name;

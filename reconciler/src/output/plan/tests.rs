@@ -98,6 +98,23 @@ fn a_huge_plan_fits_a_comment_and_says_what_is_cut() {
 }
 
 #[test]
+fn a_comment_of_any_length_is_whole_and_ends_with_what_is_cut() {
+    let plan = sample::everything();
+    let whole = super::markdown(&plan, &invocation());
+    for limit in (800..whole.len()).step_by(97) {
+        let page = super::markdown_within(&plan, &invocation(), limit);
+        assert!(page.len() <= limit, "{limit}: {}", page.len());
+        let last = page.trim_end().lines().next_back().unwrap_or_default();
+        assert!(page.contains("_Cut to fit"), "{limit}: {last}");
+        let count = |text: &str| page.matches(text).count();
+        assert_eq!(count("<details"), count("</details>"), "{page}");
+        let fences = page.lines().filter(|line| line.starts_with("```")).count();
+        assert!(fences.is_multiple_of(2), "{page}");
+    }
+    assert_eq!(super::markdown_within(&plan, &invocation(), whole.len() + 4_096), whole);
+}
+
+#[test]
 fn json_is_the_plan_itself() {
     let plan = sample::everything();
     let read: sitewright_model::plan::Plan = serde_json::from_str(&json(&plan)).unwrap();

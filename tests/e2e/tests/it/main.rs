@@ -20,6 +20,7 @@ mod graph;
 mod guards;
 mod install;
 mod lost_inventory;
+mod notifications;
 mod ownership;
 mod replacement;
 mod restart;

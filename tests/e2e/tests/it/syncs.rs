@@ -24,8 +24,8 @@ data: { color: blue }
 ";
 
 /// A site in a repository on a server, and an agent that follows the SiteSyncs of its namespace.
-struct Followed {
-    lab: Lab,
+pub(crate) struct Followed {
+    pub(crate) lab: Lab,
     folder: tempfile::TempDir,
     server: GitHttp,
     agent: Running,
@@ -40,15 +40,23 @@ fn git(folder: &Path, arguments: &[&str]) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-fn agent(lab: &Lab) -> Running {
+fn agent(lab: &Lab, change: impl Fn(&mut Command)) -> Running {
     let arguments = ["agent", "--namespace", lab.name(), "--log-format", "json"];
     // several of them run at once here
     let listen = ["--listen", "127.0.0.1:0", "--hooks", "127.0.0.1:0"];
-    Running::start(lab.command(&arguments).args(listen))
+    let mut command = lab.command(&arguments);
+    command.args(listen);
+    change(&mut command);
+    Running::start(&mut command)
 }
 
 impl Followed {
     fn start(name: &str) -> Self {
+        Self::start_with(name, |_| {})
+    }
+
+    /// Starts it, with something changed in how the agent is called.
+    pub(crate) fn start_with(name: &str, change: impl Fn(&mut Command)) -> Self {
         let mut lab = Lab::new(name);
         let crd = sitewright_e2e::project().join("schema/sitesync.crd.json");
         lab.kubectl(&["apply", "--server-side", "-f", crd.to_str().expect("a path")]);
@@ -58,7 +66,7 @@ impl Followed {
         lab.component("app", SETTINGS);
         git(lab.folder(), &["init", "-q", "-b", "main"]);
         let server = GitHttp::serve(folder.path()).expect("the server starts");
-        let agent = agent(&lab);
+        let agent = agent(&lab, change);
         let followed = Self { lab, folder, server, agent };
         followed.push("first");
         followed
@@ -66,13 +74,29 @@ impl Followed {
 
     /// Kills the agent, and starts another; returns what the first one said.
     fn restart(&mut self) -> String {
-        let killed = std::mem::replace(&mut self.agent, agent(&self.lab));
+        let killed = std::mem::replace(&mut self.agent, agent(&self.lab, |_| {}));
         killed.handle().signal("KILL");
         killed.end().stderr
     }
 
+    /// Stops the agent, starts another once it has ended, and returns what the first one said.
+    pub(crate) fn start_again(mut self, change: impl Fn(&mut Command)) -> (Self, String) {
+        self.agent.handle().signal("TERM");
+        let said = self.agent.end().stderr;
+        self.agent = agent(&self.lab, change);
+        (self, said)
+    }
+
+    /// Returns the commit that was pushed last.
+    pub(crate) fn commit(&self) -> String {
+        let mut command = Command::new("git");
+        command.arg("-C").arg(self.lab.folder()).args(["rev-parse", "HEAD"]);
+        let output = command.output().expect("git runs");
+        String::from_utf8(output.stdout).expect("an id").trim().to_owned()
+    }
+
     /// Commits the site as it is, and pushes it.
-    fn push(&self, message: &str) {
+    pub(crate) fn push(&self, message: &str) {
         self.push_as("main", message);
     }
 
@@ -85,7 +109,7 @@ impl Followed {
         git(self.lab.folder(), &["push", "-q", "-f", remote.to_str().expect("a path"), &to]);
     }
 
-    fn sync(&self, name: &str, change: impl FnOnce(&mut Value)) {
+    pub(crate) fn sync(&self, name: &str, change: impl FnOnce(&mut Value)) {
         let url = format!("{}/site.git", self.server.url());
         let mut spec = json!({ "source": { "url": url, "ref": "main", "interval": "5s" } });
         change(&mut spec);
@@ -100,7 +124,7 @@ impl Followed {
     }
 
     /// Waits until the status of a SiteSync is as asked, and returns it.
-    fn wait(&self, name: &str, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn wait(&self, name: &str, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let status = self.status(name);
@@ -118,7 +142,7 @@ impl Followed {
     }
 
     /// Sends a request to what the agent listens for, and returns the answer.
-    fn ask(&self, what: &str, request: &str, headers: &str) -> String {
+    pub(crate) fn ask(&self, what: &str, request: &str, headers: &str) -> String {
         let ending = format!(" for {what}");
         let agent = self.agent.handle();
         agent.wait_to_say(&ending);
@@ -142,7 +166,7 @@ impl Followed {
         answer.split(' ').nth(1).unwrap_or_default().to_owned()
     }
 
-    fn stop(self) -> String {
+    pub(crate) fn stop(self) -> String {
         self.agent.handle().signal("TERM");
         let run = self.agent.end();
         assert_eq!(run.code, 143, "{run}");
@@ -156,7 +180,7 @@ fn condition(status: &Value, kind: &str) -> String {
     found.map(|found| found["status"].as_str().unwrap_or_default().to_owned()).unwrap_or_default()
 }
 
-fn is_ready(status: &Value) -> bool {
+pub(crate) fn is_ready(status: &Value) -> bool {
     status["state"] == "Ready" && condition(status, "Ready") == "True"
 }
 

@@ -72,6 +72,13 @@ impl HookSecret {
         }
     }
 
+    /// Signs a message of our own by Standard Webhooks.
+    pub(crate) fn sign_standard(&self, id: &str, time: &str, body: &[u8]) -> String {
+        let mac = self.standard().chain_update(id).chain_update(".").chain_update(time);
+        let signature = mac.chain_update(".").chain_update(body).finalize().into_bytes();
+        format!("v1,{}", BASE64_STANDARD.encode(signature))
+    }
+
     /// Makes a secret that nobody knows.
     fn of_nobody() -> Self {
         let key: [u8; 32] = rand::random();

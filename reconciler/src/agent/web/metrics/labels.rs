@@ -111,6 +111,38 @@ label! {
 }
 
 label! {
+    /// Who is told of a site.
+    NotificationKind {
+        /// The status of a commit at GitHub.
+        GitHub = "github",
+        /// At GitLab.
+        GitLab = "gitlab",
+        /// At Gitea.
+        Gitea = "gitea",
+        /// At Forgejo.
+        Forgejo = "forgejo",
+        /// CloudEvents.
+        CloudEvents = "cloudevents",
+        /// A chat.
+        Slack = "slack",
+    }
+}
+
+label! {
+    /// What came of telling somebody.
+    Notified {
+        /// It is there.
+        Delivered = "delivered",
+        /// It is not there, and tried again.
+        Retried = "retried",
+        /// It is not there, and no longer tried.
+        GivenUp = "given-up",
+        /// There was too much to tell: the oldest is lost.
+        Dropped = "dropped",
+    }
+}
+
+label! {
     /// The first digit of what an API server answers.
     CodeClass {
         /// 1xx.
@@ -198,6 +230,14 @@ impl ResultOf {
 pub(super) struct VerbAndCode {
     pub(super) verb: &'static str,
     pub(super) code: CodeClass,
+}
+
+/// A site, whom it is told to, and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct NotificationOf {
+    pub(super) site: String,
+    pub(super) kind: NotificationKind,
+    pub(super) result: Notified,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

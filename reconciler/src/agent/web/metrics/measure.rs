@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use sitewright_cluster::{Error, apply::End, watch::Watches};
 use tokio::time::Instant;
 
-use super::{Fetched, Levels, Metrics, Reconciled, Stage, WatchSigns};
+use super::{Fetched, Levels, Metrics, NotificationKind, Notified, Reconciled, Stage, WatchSigns};
 use crate::agent::{
     news::{News, Reason},
     state::State,
@@ -36,6 +36,11 @@ impl Measure {
     /// Counts a look at git.
     pub(crate) fn fetched(&self, result: Fetched) {
         self.with(|metrics, site| metrics.fetched(site, result));
+    }
+
+    /// Counts a message to somebody who is told of the site.
+    pub(crate) fn notified(&self, kind: NotificationKind, result: Notified) {
+        self.with(|metrics, site| metrics.notified(site, kind, result));
     }
 
     /// Counts what a piece of news tells.

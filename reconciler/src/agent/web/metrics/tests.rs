@@ -18,6 +18,7 @@ fn everything() -> (Metrics, Instant) {
     metrics.reconciled(site, Reconciled::Held, Timestamp::from_second(1_782_000_000).unwrap());
     metrics.fetched(site, Fetched::New);
     metrics.mended(site, 2);
+    metrics.notified(site, NotificationKind::GitLab, Notified::Delivered);
     let held = BTreeMap::from([(Hazard::EvictsJobs, 3)]);
     let levels = Levels { objects: Some(120), drifted: 1, held, fights: 1, is_ready: true };
     metrics.is_at(site, &levels);
