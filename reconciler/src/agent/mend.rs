@@ -34,9 +34,15 @@ impl Reconciler {
         let Some(current) = &self.current else { return };
         let Noticed { suspects, touched, gaps } = current.watches.take();
         if !gaps.is_empty() || suspects.len() > ONE_BY_ONE {
-            return self.again().await;
+            let trace = self.trace("watch", Instant::now());
+            trace.with(self.again()).await;
+            return trace.end(&self.state);
         }
-        self.look_at(suspects).await;
+        if !suspects.is_empty() {
+            let trace = self.trace("drift", Instant::now());
+            trace.with(self.look_at(suspects)).await;
+            trace.end(&self.state);
+        }
         self.health_of(touched).await;
     }
 

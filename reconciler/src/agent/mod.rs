@@ -24,6 +24,7 @@ mod state;
 mod status;
 mod tend;
 mod touched;
+mod trace;
 mod web;
 
 pub(crate) use self::{

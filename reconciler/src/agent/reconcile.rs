@@ -27,6 +27,7 @@ use tokio::{
     task::spawn_blocking,
     time::{Instant, sleep_until},
 };
+use tracing::Instrument;
 
 use super::{
     claim::{Claim, Claims},
@@ -39,6 +40,7 @@ use super::{
     polls::{Looked, Poll},
     rollback::Verdict,
     state::{Activity, Problem, Side, State},
+    trace::{Trace, Traced},
     web::{Fetched, Measure, Reconciled, Stage},
 };
 use crate::{
@@ -118,7 +120,7 @@ pub(crate) struct Reconciler {
 /// Where the agent tells what it knows.
 pub(super) struct Reports {
     state: watch::Sender<State>,
-    news: mpsc::Sender<News>,
+    news: mpsc::Sender<Traced<News>>,
     measure: Measure,
 }
 
@@ -186,7 +188,7 @@ pub(crate) struct Told {
     /// The state, whenever it changed.
     pub(crate) state: watch::Receiver<State>,
     /// What is worth a sentence.
-    pub(crate) news: mpsc::Receiver<News>,
+    pub(crate) news: mpsc::Receiver<Traced<News>>,
 }
 
 impl Reconciler {
@@ -225,19 +227,35 @@ impl Reconciler {
             match self.wake().await {
                 Wake::Stop => return,
                 Wake::Git(not_before) => {
+                    let begun = Instant::now();
                     if let Some(loaded) = self.fetch(not_before).await {
-                        self.take(loaded).await;
+                        let trace = self.trace("git", begun);
+                        trace.past("fetch", begun.elapsed());
+                        trace.with(self.take(loaded)).await;
+                        trace.end(&self.state);
                     }
                 }
                 Wake::Noticed => self.look().await,
-                Wake::Whole => self.again().await,
+                Wake::Whole => {
+                    let trace = self.trace("resync", Instant::now());
+                    trace.with(self.again()).await;
+                    trace.end(&self.state);
+                }
                 Wake::Fight => {
                     let over = self.fights.over(Instant::now()).into_iter().collect();
-                    self.look_at(over).await;
+                    let trace = self.trace("fight", Instant::now());
+                    trace.with(self.look_at(over)).await;
+                    trace.end(&self.state);
                 }
             }
             self.report();
         }
+    }
+
+    /// Begins the trace of what `trigger` woke.
+    pub(super) fn trace(&self, trigger: &'static str, begun: Instant) -> Trace {
+        let Following { measure, name, .. } = &self.following;
+        measure.trace.begin(name, trigger, begun.elapsed())
     }
 
     async fn wake(&self) -> Wake {
@@ -394,6 +412,7 @@ impl Reconciler {
     }
 
     /// Renders `loaded`, and desires it from now on; returns what was desired of the site before.
+    #[tracing::instrument(target = "sitewright::trace", name = "render", skip_all)]
     async fn desire(
         &mut self,
         loaded: pipeline::Loaded,
@@ -494,9 +513,11 @@ impl Reconciler {
         let begun = Instant::now();
         let live = self.following.cluster.observe(&desired, depth).await?;
         let now = Timestamp::now();
-        let plan = plan::plan(&desired, &live, now);
+        let planning = tracing::info_span!(target: "sitewright::trace", "plan");
+        let plan = planning.in_scope(|| plan::plan(&desired, &live, now));
         let cluster = self.following.cluster.clone();
-        let mut weighed = weigh(&cluster, &desired, &live, plan, self.drains.may_hold()).await?;
+        let weighing = weigh(&cluster, &desired, &live, plan, self.drains.may_hold());
+        let mut weighed = weighing.instrument(planning).await?;
         weighed.plan = weighed.plan.with_approvals(&approvals);
         self.following.measure.took(Stage::Plan, begun);
         let plan = &weighed.plan;
@@ -532,6 +553,7 @@ impl Reconciler {
     }
 
     /// Applies, and looks out for a newer revision, which comes first (law 8).
+    #[tracing::instrument(target = "sitewright::trace", name = "apply", skip_all)]
     pub(super) async fn apply(
         &mut self,
         desired: &Arc<Desired>,
@@ -673,7 +695,7 @@ impl Reports {
         for news in news {
             self.measure.told(&news);
             // who does not read them loses sentences, and no facts: those are in the state
-            let _ = self.news.try_send(news);
+            let _ = self.news.try_send(Traced::here(news));
         }
     }
 }

@@ -102,11 +102,12 @@ impl Tended {
     /// Runs the loop of the site, and shows what it tells.
     async fn follow(&self, following: Following, teller: &Teller, known: &mut SiteSyncStatus) {
         let trigger = Trigger::default();
+        let measure = following.measure.clone();
         let (reconciler, told) = Reconciler::new(following, trigger.clone(), self.stop.clone());
         let notifier = self.notifier(known);
         let (_, last, _, ()) = tokio::join!(
             reconciler.run(),
-            self.show_all(told, teller, known, &notifier),
+            self.show_all(told, teller, known, (&notifier, &measure)),
             self.stop.run_until_cancelled(self.wait_for_pushes(trigger, teller)),
             notifier.run(self, &self.stop),
         );
@@ -128,17 +129,17 @@ impl Tended {
         told: Told,
         teller: &Teller,
         known: &mut SiteSyncStatus,
-        notifier: &Notifier,
+        (notifier, measure): (&Notifier, &Measure),
     ) -> State {
         let Told { mut state, mut news } = told;
         let mut due: Option<Instant> = None;
         loop {
             tokio::select! {
                 next = news.recv() => match next {
-                    Some(next) => {
+                    Some(next) => next.with(async |next| {
                         notifier.happened(&next, &state.borrow(), Timestamp::now());
                         tell(teller, Some(next)).await;
-                    }
+                    }).await,
                     None => break,
                 },
                 Ok(()) = state.changed(), if due.is_none() => {
@@ -149,7 +150,8 @@ impl Tended {
                 () = until(due) => {
                     let current = state.borrow_and_update().clone();
                     notifier.state(&current, Timestamp::now());
-                    let is_shown = self.show(&current, known, Some(notifier)).await;
+                    let shown = self.show(&current, known, Some(notifier));
+                    let is_shown = measure.trace.with(shown).await;
                     due = if is_shown { None } else { Some(Instant::now() + REWRITE) };
                 }
             }

@@ -21,6 +21,7 @@ use super::{
     interrupt::{Interrupt, Stage},
     logging,
     screen::Screen,
+    traces::Traces,
 };
 use crate::output::{
     Detail, Glyphs, Look,
@@ -36,21 +37,23 @@ pub(crate) struct Context {
     /// Signals.
     pub(crate) interrupt: Interrupt,
     runtime: Runtime,
+    /// Sends the last of them when the program ends.
+    _traces: Option<Traces>,
 }
 
 impl Context {
     /// Starts the log, the runtime and the watch for signals.
-    pub(super) fn new(global: Global) -> Result<Self, Failure> {
+    pub(super) fn new(global: Global, traced: bool) -> Result<Self, Failure> {
         color(global.color).write_global();
         let screen = Screen::new();
-        logging::start(&global, &screen);
+        let traces = logging::start(&global, &screen, traced);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
             .map_err(|error| Diagnostic::error(machine::BUG, format!("no threads: {error}")))?;
         let interrupt = Interrupt::new();
         runtime.spawn(interrupt.clone().watch(screen.clone()));
-        Ok(Self { global, screen, interrupt, runtime })
+        Ok(Self { global, screen, interrupt, runtime, _traces: traces })
     }
 
     /// Returns how output on standard output looks.

@@ -1,20 +1,37 @@
 //! The log on standard error.
 
-use tracing_subscriber::EnvFilter;
+use std::fmt;
+
+use opentelemetry::trace::TraceContextExt;
+use tracing::{Event, Subscriber};
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry,
+    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
+    layer::SubscriberExt,
+    registry::LookupSpan,
+    util::SubscriberInitExt,
+};
 
 use super::{
     global::{Global, LogFormat},
     screen::{LogWriter, Screen},
+    traces::{TARGET, Traces},
 };
 
 /// The variable that filters the log.
 const FILTER: &str = "SITEWRIGHT_LOG";
 
-/// What is never in a log: what our HTTP client sends. At `trace` it tells every byte, tokens among them (law 10).
-const SILENT: [&str; 2] = ["ureq", "ureq_proto"];
+/// What is never in a log: spans of traces, which say nothing there, and what our HTTP client sends: at `trace` it tells
+/// every byte, tokens among them (law 10).
+const SILENT: [&str; 3] = [TARGET, "ureq", "ureq_proto"];
 
-/// Starts the log.
-pub(super) fn start(global: &Global, screen: &Screen) {
+/// Starts the log, and traces where they are wanted; they end when what is returned is dropped.
+pub(super) fn start(global: &Global, screen: &Screen, traced: bool) -> Option<Traces> {
+    let traces = if traced { Traces::start() } else { Ok(None) };
+    let (traces, trouble) = match traces {
+        Ok(traces) => (traces, None),
+        Err(trouble) => (None, Some(trouble)),
+    };
     let default = match (global.quiet, global.verbose) {
         // What kube finds wrong is retried, or returned as an error and told once.
         (true, _) => "sitewright=error,error,kube_client=off",
@@ -30,15 +47,56 @@ pub(super) fn start(global: &Global, screen: &Screen) {
     let silent = SILENT.iter().filter_map(|target| format!("{target}=off").parse().ok());
     let filter = silent.fold(filter, EnvFilter::add_directive);
     let writer = LogWriter(screen.clone());
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let layer = tracing_subscriber::fmt::layer()
         .with_writer(move || writer.clone())
         .with_target(global.verbose > 1);
-    // A second start (in tests) keeps the first log.
-    let _ = match global.log_format {
-        LogFormat::Json => builder.json().try_init(),
-        LogFormat::Text => builder.without_time().with_ansi(true).try_init(),
+    let layer: Box<dyn Layer<Registry> + Send + Sync> = match global.log_format {
+        LogFormat::Json => Box::new(layer.json().map_event_format(Joined).with_filter(filter)),
+        LogFormat::Text => Box::new(layer.without_time().with_ansi(true).with_filter(filter)),
     };
+    let log = tracing_subscriber::registry().with(layer);
+    // A second start (in tests) keeps the first log.
+    let _ = match &traces {
+        Some(traces) => log.with(traces.layer()).try_init(),
+        None => log.try_init(),
+    };
+    if let Some(trouble) = trouble {
+        tracing::warn!("there are no traces: {trouble}");
+    }
+    traces
+}
+
+/// Adds `trace_id` and `span_id` to each line that belongs to a trace, so that logs and traces can be joined.
+struct Joined<F>(F);
+
+impl<S, N, F> FormatEvent<S, N> for Joined<F>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+    N: for<'writer> FormatFields<'writer> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let current = opentelemetry::Context::current();
+        let span = current.span();
+        let span = span.span_context();
+        if !span.is_valid() {
+            return self.0.format_event(context, writer, event);
+        }
+        let mut line = String::new();
+        self.0.format_event(context, Writer::new(&mut line), event)?;
+        match line.strip_prefix('{') {
+            Some(rest) => {
+                let (trace, span) = (span.trace_id(), span.span_id());
+                write!(writer, "{{\"trace_id\":\"{trace}\",\"span_id\":\"{span}\",{rest}")
+            }
+            None => writer.write_str(&line),
+        }
+    }
 }
 
 /// The crates of this workspace have targets of their own.

@@ -11,6 +11,7 @@ mod logging;
 mod pages;
 pub mod reference;
 mod screen;
+mod traces;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,7 @@ pub(crate) use self::{
     exit::{Exit, Failure, file_failure},
     interrupt::Stage,
     pages::page,
+    traces::TRACER,
 };
 use crate::commands::Command;
 
@@ -79,7 +81,9 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Exit {
-    let context = match Context::new(cli.global) {
+    // a command is over before anybody would look at its trace
+    let traced = matches!(cli.command, Command::Agent(_));
+    let context = match Context::new(cli.global, traced) {
         Ok(context) => context,
         Err(error) => return error.exit_without_context(),
     };

@@ -288,8 +288,11 @@ async fn tell(context: &Context, told: Told, notifier: &Notifier) {
             }
             else => return,
         };
-        notifier.happened(&news, &state.borrow(), Timestamp::now());
-        log(context, news);
+        let log = async |news| {
+            notifier.happened(&news, &state.borrow(), Timestamp::now());
+            log(context, news);
+        };
+        news.with(log).await;
     }
 }
 

@@ -19,6 +19,7 @@ use sitewright_model::{
     },
 };
 use tokio::{sync::mpsc, time::sleep_until};
+use tracing::Span;
 
 use super::{
     Event, ObjectOutcome, Trouble,
@@ -72,7 +73,10 @@ pub(super) struct Run<'s, 'a> {
     results: Results,
     /// By component, how many of its changes are not done and healthy yet.
     unsettled: BTreeMap<ComponentName, usize>,
-    pruning: bool,
+    /// From the first delete on.
+    pruning: Option<Span>,
+    /// From the first wait for health on.
+    healing: Option<Span>,
     /// Why the ground was lost: nothing new is begun.
     lost: Option<Error>,
 }
@@ -104,7 +108,8 @@ impl<'s, 'a> Run<'s, 'a> {
             changing: 0,
             results: Results::default(),
             unsettled: unsettled(scene),
-            pruning: false,
+            pruning: None,
+            healing: None,
             lost: None,
         }
     }
@@ -166,7 +171,9 @@ impl<'s, 'a> Run<'s, 'a> {
             && let Some(id) = self.queue.pop_front()
         {
             let Some(part) = scene.part(&id) else { continue };
-            if deletes(&part) && !std::mem::replace(&mut self.pruning, true) {
+            if deletes(&part) && self.pruning.is_none() {
+                self.pruning =
+                    Some(begun(tracing::info_span!(target: "sitewright::trace", "prune")));
                 let going =
                     scene.parts().filter(|part| deletes(part) && !part.is_held(scene.consent));
                 self.tell(Event::Pruning { objects: going.count() as u64 });
@@ -200,6 +207,10 @@ impl<'s, 'a> Run<'s, 'a> {
             (Requirement::Healthy, Some(part)) => self.scene.health_deadline(&part),
             _ => self.scene.patience(),
         };
+        if requirement == Requirement::Healthy && self.healing.is_none() {
+            let span = tracing::info_span!(target: "sitewright::trace", "health");
+            self.healing = Some(begun(span));
+        }
         self.waits.add(id, requirement, patience);
     }
 
@@ -410,6 +421,13 @@ impl<'s, 'a> Run<'s, 'a> {
     fn tell(&self, event: Event) {
         let _ = self.events.try_send(event);
     }
+}
+
+/// Begins the span of a stage of a trace, which lasts until it is dropped.
+fn begun(span: Span) -> Span {
+    // its time begins when it is entered
+    span.in_scope(|| {});
+    span
 }
 
 /// What was seen of what is waited for.

@@ -53,6 +53,7 @@ impl Cluster {
     ///
     /// Costs at most one request for each page of 500 objects of each kind that has a health, two for
     /// discovery, and some for the pods of what is not healthy.
+    #[tracing::instrument(target = "sitewright::trace", name = "health", skip_all)]
     pub async fn status(&self, desired: &Desired, live: &Live) -> Result<Vec<ObjectHealth>, Error> {
         let rules = compile(desired, &late_binding(&self.http, desired).await?)?;
         let kinds = self.discover().await?;

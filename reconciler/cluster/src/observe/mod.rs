@@ -61,6 +61,7 @@ impl Cluster {
     /// # Errors
     /// The server does not answer or refuses to be looked at, the inventory is damaged, or the signal to
     /// stop came. What it says of single objects is in their [`Observation`]s.
+    #[tracing::instrument(target = "sitewright::trace", name = "observe", skip_all)]
     pub async fn observe(&self, desired: &Desired, depth: Depth) -> Result<Live, Error> {
         let (kinds, store) =
             try_join(self.discover(), Store::load(&self.http, &desired.site, &self.inventories))
@@ -76,6 +77,7 @@ impl Cluster {
     ///
     /// # Errors
     /// As with [`Cluster::observe`].
+    #[tracing::instrument(target = "sitewright::trace", name = "observe", skip_all)]
     pub async fn observe_only(
         &self,
         part: &Desired,

@@ -17,6 +17,7 @@ impl Cluster {
     ///
     /// # Errors
     /// The server does not answer or refuses; [`Error::Refused`] where it is gone.
+    #[tracing::instrument(target = "sitewright::trace", name = "status", skip_all)]
     pub async fn write_status(&self, key: &SyncKey, status: &SiteSyncStatus) -> Result<(), Error> {
         let SyncKey { namespace, name } = key;
         let body = json!({

@@ -29,3 +29,4 @@ mod secrets;
 mod signals;
 mod soak;
 mod syncs;
+mod traces;

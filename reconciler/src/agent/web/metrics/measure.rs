@@ -11,16 +11,21 @@ use crate::agent::{
     news::{News, Reason},
     state::State,
     status,
+    trace::LastTrace,
 };
 
 /// Measures one site; by default, into nothing.
 #[derive(Clone, Default)]
-pub(crate) struct Measure(Option<Arc<(Metrics, String)>>);
+pub(crate) struct Measure {
+    known: Option<Arc<(Metrics, String)>>,
+    /// The trace of its last reconcile.
+    pub(crate) trace: LastTrace,
+}
 
 impl Measure {
     /// Measures what is called `site`.
     pub(crate) fn of(metrics: &Metrics, site: String) -> Self {
-        Self(Some(Arc::new((metrics.clone(), site))))
+        Self { known: Some(Arc::new((metrics.clone(), site))), trace: LastTrace::default() }
     }
 
     /// Takes how long a stage took that began at `begun`.
@@ -65,7 +70,7 @@ impl Measure {
     }
 
     fn with(&self, measure: impl FnOnce(&Metrics, &str)) {
-        if let Some(known) = &self.0 {
+        if let Some(known) = &self.known {
             measure(&known.0, &known.1);
         }
     }
