@@ -20,6 +20,7 @@ use tokio_util::task::LocalPoolHandle;
 use super::{
     claim::Claims,
     polls::Polls,
+    shard::Shard,
     status,
     tend::{Tended, tend},
     web::{BEAT, Web},
@@ -37,6 +38,7 @@ pub(crate) struct Fleet {
     claims: Claims,
     polls: Polls,
     running: BTreeMap<SyncKey, Running>,
+    shard: Option<Shard>,
     web: Web,
     stop: CancellationToken,
 }
@@ -68,9 +70,16 @@ impl Fleet {
             claims: Claims::default(),
             polls: Polls::default(),
             running: BTreeMap::new(),
+            shard: None,
             web,
             stop,
         }
+    }
+
+    /// Follows a share of them alone.
+    #[must_use]
+    pub(crate) fn sharded(self, shard: Option<Shard>) -> Self {
+        Self { shard, ..self }
     }
 
     /// Runs until it is stopped; then every loop ends between two requests.
@@ -86,6 +95,7 @@ impl Fleet {
                 () = sleep(BEAT) => continue,
             };
             match change {
+                Ok(Change::Set(sync)) if !self.is_ours(&sync) => {}
                 Ok(Change::Set(sync)) => self.set(*sync).await,
                 Ok(Change::Gone(key)) => self.end(&key).await,
                 Ok(Change::All(keys)) => {
@@ -107,6 +117,10 @@ impl Fleet {
         for key in self.running.keys().cloned().collect::<Vec<_>>() {
             self.end(&key).await;
         }
+    }
+
+    fn is_ours(&self, sync: &SiteSync) -> bool {
+        self.shard.is_none_or(|shard| shard.has(&SyncKey::from(sync)))
     }
 
     /// Follows a SiteSync as it is now.

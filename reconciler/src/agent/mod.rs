@@ -20,6 +20,7 @@ mod pace;
 mod polls;
 mod reconcile;
 mod rollback;
+mod shard;
 mod state;
 mod status;
 mod tend;
@@ -37,5 +38,6 @@ pub(crate) use self::{
     pace::Pace,
     polls::Polls,
     reconcile::{Following, Reconciler, Told, Trigger},
+    shard::Shard,
     web::{Measure, Web, hook_routes, serve, status_routes},
 };

@@ -155,6 +155,10 @@ fn ready(state: &State) -> Verdict {
     if let Some(problem) = state.problem() {
         return verdict("False", "Failing", format!("{}: {}", problem.code, problem.message));
     }
+    if let Some((id, failed)) = state.failed.iter().next() {
+        let message = format!("{id}: {}: {}", failed.code, failed.message);
+        return verdict("False", "Failing", message);
+    }
     if let Some((id, sick)) = state.sick.iter().next() {
         let why = sick.health.why().unwrap_or("it is not there");
         let more = state.sick.len() - 1;
@@ -246,6 +250,7 @@ fn word(state: &State) -> &'static str {
         (Some(_), _) => "Failing",
         (None, Activity::Starting) => "Starting",
         (None, Activity::Reconciling) => "Reconciling",
+        (None, Activity::Resting) if !state.failed.is_empty() => "Failing",
         (None, Activity::Resting) if !state.sick.is_empty() => "Unhealthy",
         (None, Activity::Resting) if stopped_wave(state).is_some() => "Unhealthy",
         (None, Activity::Resting) if state.bad.values().any(|taken| taken.is_back) => "RolledBack",

@@ -17,7 +17,7 @@ use super::{apply::time, notifications, site::SiteArgument};
 use crate::{
     agent::{
         Claims, FileEvents, Fleet, Following, History, Measure, News, Notifier, Outbox, Pace,
-        Polls, Reason, Reconciler, Told, Trigger, Web, hook_routes, serve, status_routes,
+        Polls, Reason, Reconciler, Shard, Told, Trigger, Web, hook_routes, serve, status_routes,
     },
     cli::{Context, Exit, Failure, LogFormat, Stage},
     output::words,
@@ -55,6 +55,9 @@ pub(crate) struct Agent {
     /// Stand by while another agent works: for several replicas
     #[arg(long, conflicts_with = "site")]
     elect: bool,
+    /// Follow a share of the SiteSyncs alone, for example 2/3; one agent for each of 1/3, 2/3 and 3/3 follows all
+    #[arg(long, value_name = "N/OF", conflicts_with = "site")]
+    shard: Option<Shard>,
     /// Threads that share the work [default: as many as there are processors]
     #[arg(long, value_name = "N", conflicts_with = "site")]
     threads: Option<NonZeroUsize>,
@@ -168,7 +171,8 @@ impl Agent {
         while !stop.is_cancelled() {
             web.metrics.leads(false);
             web.vitals.stand_by();
-            let lead = cluster.lead(self.namespace.as_deref(), |holder| {
+            let share = self.share();
+            let lead = cluster.lead(share.as_deref(), |holder| {
                 tracing::info!(target: NEWS, "standing by: {holder} is at work");
             });
             let leadership = lead.await?;
@@ -203,6 +207,14 @@ impl Agent {
         let threads = threads.map_or(1, NonZeroUsize::get);
         let (cluster, settings) = (cluster.clone(), settings.clone());
         Fleet::new(cluster, settings, self.namespace.as_deref(), threads, web.clone(), stop)
+            .sharded(self.shard)
+    }
+
+    /// Returns the name of what this agent follows, among those of which one works: a namespace, a shard, or both.
+    fn share(&self) -> Option<String> {
+        let shard = self.shard.map(Shard::name);
+        let parts: Vec<String> = self.namespace.clone().into_iter().chain(shard).collect();
+        (!parts.is_empty()).then(|| parts.join("."))
     }
 
     /// Opens the listeners.

@@ -43,6 +43,9 @@ pub(crate) struct Install {
     /// How many agents; where there are several, one works and the others stand by
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
     replicas: u8,
+    /// Among how many agents the SiteSyncs are shared, each with replicas of its own
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+    shards: u8,
     /// Print the definition of SiteSync alone
     #[arg(long, conflicts_with_all = ["sites", "broad"])]
     crds: bool,
@@ -96,8 +99,10 @@ impl Install {
             true => vec![self.bound("sitewright-broad", "cluster-admin")],
             false => self.rights_on(sites),
         });
-        objects.push(self.deployment());
-        objects.push(self.service());
+        for shard in 1..=self.shards {
+            objects.push(self.deployment(shard));
+            objects.push(self.service(shard));
+        }
         objects
     }
 
@@ -168,11 +173,23 @@ impl Install {
         json!({ "kind": "ServiceAccount", "name": "sitewright-agent", "namespace": self.namespace })
     }
 
-    fn deployment(&self) -> Value {
+    /// Returns the name of the agent of a shard.
+    fn agent(&self, shard: u8) -> String {
+        match self.shards {
+            1 => "sitewright-agent".to_owned(),
+            _ => format!("sitewright-agent-{shard}"),
+        }
+    }
+
+    fn deployment(&self, shard: u8) -> Value {
         let hooks = format!("--hooks=0.0.0.0:{HOOKS}");
         let mut arguments = vec!["agent", "--log-format", "json", &hooks];
         if self.replicas > 1 {
             arguments.push("--elect");
+        }
+        let share = format!("--shard={shard}/{}", self.shards);
+        if self.shards > 1 {
+            arguments.push(&share);
         }
         let probe = |path: &str| json!({ "httpGet": { "path": path, "port": "http" }, "periodSeconds": 10 });
         let container = json!({
@@ -203,12 +220,13 @@ impl Install {
                 { "name": "tmp", "mountPath": "/tmp" },
             ],
         });
-        let selector = json!({ "app.kubernetes.io/name": "sitewright-agent" });
+        let name = self.agent(shard);
+        let selector = json!({ "app.kubernetes.io/name": name });
         let pod_labels = json!({ "app.kubernetes.io/part-of": "sitewright",
-            "app.kubernetes.io/name": "sitewright-agent" });
+            "app.kubernetes.io/name": name });
         json!({
             "apiVersion": "apps/v1", "kind": "Deployment",
-            "metadata": self.metadata("sitewright-agent"),
+            "metadata": self.metadata(&name),
             "spec": {
                 "replicas": self.replicas,
                 // the old one has let go of its locks before the new one asks for them
@@ -234,12 +252,13 @@ impl Install {
         })
     }
 
-    fn service(&self) -> Value {
+    fn service(&self, shard: u8) -> Value {
+        let name = self.agent(shard);
         json!({
             "apiVersion": "v1", "kind": "Service",
-            "metadata": self.metadata("sitewright-agent"),
+            "metadata": self.metadata(&name),
             "spec": {
-                "selector": { "app.kubernetes.io/name": "sitewright-agent" },
+                "selector": { "app.kubernetes.io/name": name },
                 "ports": [
                     { "name": "http", "port": PORT, "targetPort": "http" },
                     { "name": "hooks", "port": HOOKS, "targetPort": "hooks" },

@@ -1,6 +1,6 @@
 //! What runs on the cluster now, what of it is held back for a site, and the holding back itself.
 //!
-//! Comes in: [`Desired`], for the waves that it has; [`Deed`]s. Goes out: [`Running`]. Never: decides what is drained
+//! Comes in: [`Desired`], for the waves that it has; [`Deed`](sitewright_model::drain::Deed)s. Goes out: [`Running`]. Never: decides what is drained
 //! (the model does), or does a deed that the ledger does not account for.
 
 mod deed;

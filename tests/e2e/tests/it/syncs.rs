@@ -401,3 +401,21 @@ fn a_rewritten_branch_and_a_vanished_one_are_held_and_told() {
     assert_eq!(followed.color(), None, "it is no longer in the site");
     followed.stop();
 }
+
+#[test]
+fn two_shards_follow_each_sync_once() {
+    let followed = Followed::start_with("sharded", |command| {
+        command.args(["--shard", "1/2"]);
+    });
+    let other = agent(&followed.lab, |command| {
+        command.args(["--shard", "2/2"]);
+    });
+    followed.sync("site", |_| {});
+    followed.wait("site", "ready", is_ready);
+    // what a wrong follower would say comes before this
+    thread::sleep(Duration::from_secs(3));
+    other.handle().signal("TERM");
+    let (second, first) = (other.end().stderr, followed.stop());
+    let followers = [first, second].iter().filter(|log| log.contains("NewRevision")).count();
+    assert_eq!(followers, 1);
+}

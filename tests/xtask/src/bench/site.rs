@@ -12,7 +12,7 @@ pub(super) fn write(folder: &Path, components: usize, objects: usize) -> Result<
     write_with(folder, components, objects, 0)
 }
 
-/// As [`write`], with one object of the first component that has `mark` in it.
+/// As [`write()`], with one object of the first component that has `mark` in it.
 pub(super) fn write_with(
     folder: &Path,
     components: usize,
