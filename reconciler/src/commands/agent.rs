@@ -135,7 +135,8 @@ impl Agent {
             return Err(no_definition().into());
         }
         let reach = self.notify_hosts.as_deref().map(Reach::only).unwrap_or_default();
-        let web = Web { outbox: Outbox::to(reach), ..Web::default() };
+        let cache = Some(settings.cache_dir.clone());
+        let web = Web { cache, outbox: Outbox::to(reach), ..Web::default() };
         let metrics = web.metrics.clone();
         let cluster =
             cluster.telling(Listener::new(move |verb, code| metrics.requested(verb, code)));

@@ -9,7 +9,7 @@ use crate::{
     desired::Desired,
     format::drain::AtDeadline,
     name::ComponentName,
-    plan::{Draining, Plan, Wanted},
+    plan::{Draining, Gate, Plan, Wanted},
     work::{Node, Queue, Running},
 };
 
@@ -50,7 +50,8 @@ pub fn next(situation: Situation<'_>) -> Next {
         step.go_on(drain, situation, now);
     }
     for (component, wanted) in &situation.draining.components {
-        if step.ledger.of(component).is_none() && wanted.unknown.is_none() {
+        let is_new = step.ledger.of(component).is_none();
+        if is_new && wanted.unknown.is_none() && still_waits(situation.plan, component) {
             step.begin(component, wanted, situation.running, now);
         }
     }
@@ -202,6 +203,13 @@ impl Step {
         before.drains.extend(gone);
         Next { before, deeds, after, news }
     }
+}
+
+/// Returns whether a change of the component waits for draining: what a person approved does not.
+fn still_waits(plan: &Plan, component: &ComponentName) -> bool {
+    let changes = plan.components.iter().filter(|one| one.name == *component);
+    let mut gates = changes.flat_map(|one| &one.changes).flat_map(|change| &change.gates);
+    gates.any(|gate| matches!(gate, Gate::Drain { .. }))
 }
 
 /// Returns what gives back nodes and queues that say that the site holds them, while the ledger does not: it was lost.

@@ -23,7 +23,9 @@ pub(super) fn make_room(mirrors: &Path, limit: u64) {
     let mut all: Vec<(SystemTime, u64, PathBuf)> = folders
         .flatten()
         .map(|folder| folder.path())
-        .map(|folder| (last_used(&folder), bytes_of(&folder.join(REPOSITORY)), folder))
+        .map(|folder| {
+            (last_used(&folder), crate::cache::bytes_of(&folder.join(REPOSITORY)), folder)
+        })
         .collect();
     let mut total: u64 = all.iter().map(|(_, bytes, _)| bytes).sum();
     all.sort();
@@ -60,17 +62,4 @@ fn remove(folder: &Path) -> bool {
 fn last_used(folder: &Path) -> SystemTime {
     let metadata = fs::metadata(folder.join("changing.lock"));
     metadata.and_then(|metadata| metadata.modified()).unwrap_or(SystemTime::UNIX_EPOCH)
-}
-
-/// Returns the bytes of the packs and objects of a repository.
-fn bytes_of(folder: &Path) -> u64 {
-    let Ok(entries) = fs::read_dir(folder) else { return 0 };
-    entries
-        .flatten()
-        .map(|entry| match entry.metadata() {
-            Ok(metadata) if metadata.is_dir() => bytes_of(&entry.path()),
-            Ok(metadata) => metadata.len(),
-            Err(_) => 0,
-        })
-        .sum()
 }

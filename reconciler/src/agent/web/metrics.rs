@@ -23,9 +23,13 @@ use prometheus_client::{
 use sitewright_model::format::blueprint::Hazard;
 use tokio::time::Instant;
 
-use self::labels::{HazardOf, KindOf, NotificationOf, ResultOf, SiteOf, StageOf, VerbAndCode};
+use self::labels::{
+    HazardOf, KindOf, NotificationOf, ResultOf, SiteOf, StageOf, VerbAndCode, WaveOf,
+};
 pub(crate) use self::{
-    labels::{CodeClass, Fetched, Forge, Hooked, NotificationKind, Notified, Reconciled, Stage},
+    labels::{
+        CodeClass, Fetched, Forge, Hooked, NotificationKind, Notified, Reconciled, Stage, WaveStage,
+    },
     measure::Measure,
 };
 
@@ -50,6 +54,7 @@ pub(crate) type WatchSigns = Box<dyn Fn() -> BTreeMap<String, Option<Instant>> +
 pub(crate) struct Metrics(Arc<Inner>);
 
 type Seconds = Gauge<f64, AtomicU64>;
+type Bytes = Gauge<f64, AtomicU64>;
 
 struct Inner {
     registry: Registry,
@@ -58,6 +63,9 @@ struct Inner {
     objects: Family<SiteOf, Gauge>,
     drifted: Family<SiteOf, Gauge>,
     held: Family<HazardOf, Gauge>,
+    draining: Family<SiteOf, Gauge>,
+    wave_nodes: Family<WaveOf, Gauge>,
+    cache_bytes: Bytes,
     fights: Family<SiteOf, Gauge>,
     watch_age: Family<KindOf, Seconds>,
     ready: Family<SiteOf, Gauge>,
@@ -81,6 +89,10 @@ pub(crate) struct Levels {
     pub(crate) drifted: usize,
     /// Changes that wait, by what they would do.
     pub(crate) held: BTreeMap<Hazard, usize>,
+    /// Changes that wait for running jobs to finish.
+    pub(crate) draining: usize,
+    /// Nodes that waves have left, by where they stand.
+    pub(crate) wave_nodes: BTreeMap<WaveStage, usize>,
     /// Objects that somebody fights over.
     pub(crate) fights: usize,
     /// Whether everything is applied and healthy.
@@ -110,6 +122,12 @@ impl Metrics {
     /// Counts a message of a forge.
     pub(crate) fn hooked(&self, forge: Forge, result: Hooked) {
         self.0.webhooks.get_or_create(&labels::ForgeAndResult { forge, result }).inc();
+    }
+
+    /// Takes how large the cache is.
+    pub(crate) fn caches(&self, bytes: u64) {
+        #[allow(clippy::cast_precision_loss, reason = "it is exact to 9 PB")]
+        self.0.cache_bytes.set(bytes as f64);
     }
 
     /// Takes how long a stage took.
@@ -151,6 +169,12 @@ impl Metrics {
         }
         self.0.drifted.get_or_create(&labels).set(number(levels.drifted));
         self.0.fights.get_or_create(&labels).set(number(levels.fights));
+        self.0.draining.get_or_create(&labels).set(number(levels.draining));
+        for &stage in WaveStage::ALL {
+            let nodes = levels.wave_nodes.get(&stage).copied().unwrap_or_default();
+            let labels = WaveOf { site: site.to_owned(), stage };
+            self.0.wave_nodes.get_or_create(&labels).set(number(nodes));
+        }
         self.0.ready.get_or_create(&labels).set(levels.is_ready.into());
         for hazard in HAZARDS {
             let held = levels.held.get(&hazard).copied().unwrap_or_default();
@@ -170,13 +194,18 @@ impl Metrics {
         self.watching().remove(site);
         let inner = &*self.0;
         let labels = SiteOf::new(site);
-        for family in [&inner.objects, &inner.drifted, &inner.fights, &inner.ready] {
+        let families =
+            [&inner.objects, &inner.drifted, &inner.fights, &inner.ready, &inner.draining];
+        for family in families {
             family.remove(&labels);
         }
         inner.last_success.remove(&labels);
         inner.mended.remove(&labels);
         for hazard in HAZARDS.map(labels::HazardName) {
             inner.held.remove(&HazardOf { site: site.to_owned(), hazard });
+        }
+        for &stage in WaveStage::ALL {
+            inner.wave_nodes.remove(&WaveOf { site: site.to_owned(), stage });
         }
         for &stage in Stage::ALL {
             inner.durations.remove(&StageOf { site: site.to_owned(), stage });
@@ -227,6 +256,9 @@ impl Inner {
             objects: Family::default(),
             drifted: Family::default(),
             held: Family::default(),
+            draining: Family::default(),
+            wave_nodes: Family::default(),
+            cache_bytes: Bytes::default(),
             fights: Family::default(),
             watch_age: Family::default(),
             ready: Family::default(),
@@ -261,6 +293,22 @@ impl Inner {
             "held_changes",
             "Changes that wait by what they would do to running work",
             inner.held.clone(),
+        );
+        registry.register(
+            "draining_changes",
+            "Changes that wait for running jobs to finish",
+            inner.draining.clone(),
+        );
+        registry.register(
+            "wave_nodes",
+            "Nodes that waves have left by where they stand",
+            inner.wave_nodes.clone(),
+        );
+        registry.register_with_unit(
+            "cache",
+            "Files in the cache: mirrors of repositories, charts, renderings",
+            Unit::Bytes,
+            inner.cache_bytes.clone(),
         );
         registry.register(
             "fights",

@@ -15,6 +15,8 @@ pub(crate) use self::{
     vitals::{BEAT, Vitals},
 };
 
+use std::path::PathBuf;
+
 use super::notifications::Outbox;
 
 /// What is behind the listeners, and how messages leave. Clones are the same.
@@ -22,6 +24,8 @@ use super::notifications::Outbox;
 pub(crate) struct Web {
     /// What is measured.
     pub(crate) metrics: Metrics,
+    /// Whose size is measured.
+    pub(crate) cache: Option<PathBuf>,
     /// Where forges tell of a push.
     pub(crate) hooks: Hooks,
     /// Whether the agent lives, and works.

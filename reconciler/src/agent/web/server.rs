@@ -24,6 +24,7 @@ use hyper_util::{
 };
 use jiff::Timestamp;
 use sitewright_cluster::{CancellationToken, sync::SyncKey};
+use sitewright_source::cache;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
@@ -93,6 +94,10 @@ fn verdict(is_good: bool, otherwise: &'static str) -> Response {
 }
 
 async fn metrics(State(web): State<Web>) -> Response {
+    if let Some(cache) = web.cache.clone() {
+        let bytes = spawn_blocking(move || cache::bytes_of(&cache)).await;
+        web.metrics.caches(bytes.unwrap_or_default());
+    }
     let text = web.metrics.text(Instant::now());
     ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response()
 }

@@ -215,6 +215,9 @@ fn a_push_that_a_forge_tells_of_is_applied_at_once_and_measured() {
         format!(r#"sitewright_watch_age_seconds{{site="{site}",kind="ConfigMap"}}"#),
         format!(r#"sitewright_objects{{site="{site}"}} "#),
         format!(r#"sitewright_drifted_objects{{site="{site}"}} 0"#),
+        format!(r#"sitewright_draining_changes{{site="{site}"}} 0"#),
+        format!(r#"sitewright_wave_nodes{{site="{site}",stage="broken"}} 0"#),
+        "sitewright_cache_bytes ".to_owned(),
         format!(r#"sitewright_reconcile_duration_seconds_count{{site="{site}",stage="apply"}}"#),
     ] {
         assert!(metrics.contains(&line), "{line}:\n{metrics}");

@@ -11,13 +11,14 @@ use crate::{
     desired::DesiredWave,
     drain::{self, Deed, Ledger, Next, NodeStage, Situation, Stage},
     format::{
+        approval::ApprovalSpec,
         blueprint::{Hazard, HazardOn, HazardRule},
         drain::{DrainPolicy, DrainRules, HitsRule, Wave, WaveLabel, WavePods},
         maintenance::MaintenanceWindow,
     },
     name::ComponentName,
     object::ObjectId,
-    plan::{Consent, Draining, Gate, Plan, plan},
+    plan::{ApprovalFile, Consent, Draining, Gate, Plan, plan},
     work::{DaemonSet, Node, Pod, Queue, Running, Sort, Workload},
 };
 
@@ -369,6 +370,35 @@ fn an_approval_of_the_plan_does_not_wait_and_everything_is_given_back_after_it()
     assert_eq!(bench.version(), json!(2));
     bench.look();
     assert_eq!(bench.held(), [""; 0]);
+}
+
+#[test]
+fn what_was_approved_before_it_was_drained_holds_nothing_back() {
+    let mut bench = Bench::waiting();
+    bench.job("train", "gpu-1");
+    let (plan, draining) = bench.weighed();
+    let approval = ApprovalFile {
+        file: "approvals/x.yaml".into(),
+        is_committed: true,
+        spec: ApprovalSpec {
+            plan: plan.digest.0,
+            cluster: plan.cluster.uid.clone(),
+            reason: "now".into(),
+            until: None,
+            opens: Vec::new(),
+        },
+    };
+    let plan = plan.with_approvals(&[approval]);
+    assert!(plan.change(&driver_id()).unwrap().gates.is_empty());
+    let desired = bench.world.desired();
+    let next = drain::next(Situation {
+        desired: &desired,
+        plan: &plan,
+        draining: &draining,
+        running: &bench.running,
+        unhealthy: &BTreeSet::new(),
+    });
+    assert_eq!(next, Next::default());
 }
 
 #[test]

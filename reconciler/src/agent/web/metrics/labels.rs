@@ -9,7 +9,7 @@ use sitewright_model::format::blueprint::Hazard;
 macro_rules! label {
     ($(#[$doc:meta])* $name:ident { $($(#[$value_doc:meta])* $value:ident = $text:literal,)+ }) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub(crate) enum $name { $($(#[$value_doc])* $value,)+ }
 
         impl $name {
@@ -41,6 +41,22 @@ label! {
         Plan = "plan",
         /// The apply, with what it waits for.
         Apply = "apply",
+    }
+}
+
+label! {
+    /// Where a node of a wave stands.
+    WaveStage {
+        /// Its turn has not come.
+        Pending = "pending",
+        /// What runs on it is waited for.
+        Waiting = "waiting",
+        /// It is being changed.
+        Changing = "changing",
+        /// It was given back at the deadline.
+        GaveUp = "gave-up",
+        /// It did not come back.
+        Broken = "broken",
     }
 }
 
@@ -199,6 +215,12 @@ impl SiteOf {
 pub(super) struct StageOf {
     pub(super) site: String,
     pub(super) stage: Stage,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct WaveOf {
+    pub(super) site: String,
+    pub(super) stage: WaveStage,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -4,9 +4,12 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use sitewright_cluster::{Error, apply::End, watch::Watches};
+use sitewright_model::{drain::NodeStage, plan::Gate};
 use tokio::time::Instant;
 
-use super::{Fetched, Levels, Metrics, NotificationKind, Notified, Reconciled, Stage, WatchSigns};
+use super::{
+    Fetched, Levels, Metrics, NotificationKind, Notified, Reconciled, Stage, WatchSigns, WaveStage,
+};
 use crate::agent::{
     news::{News, Reason},
     state::State,
@@ -81,7 +84,21 @@ fn levels(state: &State) -> Levels {
     for change in state.held.values() {
         *held.entry(change.hazard).or_default() += 1;
     }
+    let is_drain = |gate: &Gate| matches!(gate, Gate::Drain { .. });
+    let mut wave_nodes = BTreeMap::new();
+    for node in state.waves.iter().flat_map(|wave| &wave.nodes) {
+        let stage = match &node.stage {
+            NodeStage::Pending => WaveStage::Pending,
+            NodeStage::Waiting => WaveStage::Waiting,
+            NodeStage::Changing => WaveStage::Changing,
+            NodeStage::GaveUp => WaveStage::GaveUp,
+            NodeStage::Broken { .. } => WaveStage::Broken,
+        };
+        *wave_nodes.entry(stage).or_default() += 1;
+    }
     Levels {
+        draining: state.held.values().filter(|held| held.gates.iter().any(is_drain)).count(),
+        wave_nodes,
         objects: state.objects,
         drifted: status::drifted_objects(state),
         held,

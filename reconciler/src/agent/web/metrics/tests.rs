@@ -20,7 +20,15 @@ fn everything() -> (Metrics, Instant) {
     metrics.mended(site, 2);
     metrics.notified(site, NotificationKind::GitLab, Notified::Delivered);
     let held = BTreeMap::from([(Hazard::EvictsJobs, 3)]);
-    let levels = Levels { objects: Some(120), drifted: 1, held, fights: 1, is_ready: true };
+    let levels = Levels {
+        objects: Some(120),
+        drifted: 1,
+        held,
+        draining: 2,
+        wave_nodes: BTreeMap::from([(WaveStage::Broken, 1)]),
+        fights: 1,
+        is_ready: true,
+    };
     metrics.is_at(site, &levels);
     let sign = begin + Duration::from_secs(30);
     let signs = move || {
