@@ -404,11 +404,17 @@ impl<'a> View<'a> {
 
     fn come_back(&self, step: &mut Step, drain: &Drain, node: &Node, why: String, now: Timestamp) {
         step.deeds.extend(drain.holding(self.running));
+        // A kill may have come between the ledger and the deed, and the agent may have been gone for long. Where somebody
+        // gave the node back meanwhile, a job may run on it.
+        if drain.is_in_force(self.running)
+            && self.running.missing.is_empty()
+            && self.left(node).is_empty()
+        {
+            self.act(step, node);
+        }
         if drain.stage != Stage::Changing {
             return;
         }
-        // a kill may have come between the ledger and the deed
-        self.act(step, node);
         let deadline = SignedDuration::try_from(self.wave.rule.deadline()).unwrap_or_default();
         if now.duration_since(drain.since) >= deadline {
             let label = self.label(node);

@@ -611,6 +611,40 @@ fn a_wave_stops_at_the_node_that_does_not_come_back() {
 }
 
 #[test]
+fn an_agent_that_was_gone_for_longer_than_a_node_may_take_restarts_it_all_the_same() {
+    let mut bench = Bench::rolling(json!("wait"), by_restart());
+    bench.look_until(2); // the ledger and the cordon
+    bench.look_until(1); // the ledger, and no restart
+    bench.now += SignedDuration::from_hours(1);
+    bench.look_until(1);
+    assert_eq!(bench.revisions(), ["old", "old"]);
+    for _ in 0..8 {
+        bench.look();
+    }
+    assert_eq!(bench.revisions(), ["new", "new"]);
+    assert_eq!(bench.held(), [""; 0]);
+}
+
+#[test]
+fn a_node_that_was_given_back_by_hand_while_it_was_changed_is_not_restarted_under_a_job() {
+    let mut bench = Bench::rolling(json!("wait"), by_restart());
+    bench.look_until(2);
+    bench.look_until(1);
+    bench.node("gpu-1").cordoned = false;
+    bench.job("train", "gpu-1");
+    for _ in 0..3 {
+        bench.look();
+    }
+    assert_eq!(bench.revisions(), ["old", "old"]);
+    bench.finish("train");
+    for _ in 0..8 {
+        bench.look();
+    }
+    assert_eq!(bench.revisions(), ["new", "new"]);
+    assert_eq!(bench.held(), [""; 0]);
+}
+
+#[test]
 fn a_wave_sets_a_label_and_waits_for_its_condition() {
     let label = WaveLabel { key: "nvidia.com/mig.config".into(), from: "mig".into() };
     let ready = Some("metadata.labels['state'] == 'success'".into());
