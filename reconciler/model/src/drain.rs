@@ -140,6 +140,8 @@ pub enum Deed {
         namespace: String,
         /// The name.
         name: String,
+        /// Its UID: another pod of that name is not meant.
+        uid: String,
     },
     /// Deletes a DaemonSet's outdated pod, for its controller to make a new one.
     Restart {
@@ -147,6 +149,8 @@ pub enum Deed {
         namespace: String,
         /// The name.
         name: String,
+        /// Its UID: another pod of that name is not meant.
+        uid: String,
     },
     /// Sets a label of a node.
     Label {
@@ -288,8 +292,10 @@ impl fmt::Display for Deed {
             Self::Stop { queue, .. } => write!(f, "hold the queue {queue}"),
             Self::Uncordon { node, .. } => write!(f, "give back the node {node}"),
             Self::Resume { queue, .. } => write!(f, "give back the queue {queue}"),
-            Self::Evict { namespace, name } => write!(f, "evict the pod {namespace}/{name}"),
-            Self::Restart { namespace, name } => write!(f, "restart the pod {namespace}/{name}"),
+            Self::Evict { namespace, name, .. } => write!(f, "evict the pod {namespace}/{name}"),
+            Self::Restart { namespace, name, .. } => {
+                write!(f, "restart the pod {namespace}/{name}")
+            }
             Self::Label { node, key, value, .. } => {
                 write!(f, "label the node {node} {key}={value}")
             }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     extent::{Extent, extent},
-    sort::Sort,
+    sort::{Signs, Sort},
 };
 use crate::{drain::Ledger, object::ObjectId};
 
@@ -32,8 +32,6 @@ pub struct Running {
     pub workloads: Vec<Workload>,
     /// The ClusterQueues of Kueue.
     pub queues: Vec<Queue>,
-    /// The node sets of Slurm (Slinky), by their own status.
-    pub slurm: Vec<SlurmNodes>,
     /// The DaemonSets that waves restart.
     pub daemon_sets: Vec<DaemonSet>,
     /// What is being drained for this site.
@@ -71,6 +69,8 @@ pub struct Pod {
     pub namespace: String,
     /// The name.
     pub name: String,
+    /// The UID.
+    pub uid: String,
     /// Where it runs; none where it is not placed yet.
     pub node: Option<String>,
     /// When it began to run, or was made.
@@ -131,17 +131,6 @@ pub struct Queue {
     pub stopped: bool,
     /// The site that says on it that it holds it back.
     pub held_by: Option<String>,
-}
-
-/// The nodes of a Slurm cluster, as its operator reports them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SlurmNodes {
-    /// The NodeSet.
-    pub id: ObjectId,
-    /// Slurm nodes with jobs on them.
-    pub busy: u64,
-    /// Since when it is known.
-    pub since: Option<Timestamp>,
 }
 
 /// A DaemonSet whose pods a wave restarts.
@@ -213,6 +202,11 @@ impl Pod {
         self.owners.last().cloned().unwrap_or_else(|| self.id())
     }
 
+    /// Returns whether it is a node of Slurm: never evicted, since the jobs in it are the scheduler's to end.
+    pub fn is_slurm(&self) -> bool {
+        self.owners.iter().any(|owner| sort::is_slurm(&owner.kind))
+    }
+
     /// Returns its identity.
     pub fn id(&self) -> ObjectId {
         ObjectId {
@@ -236,11 +230,6 @@ impl Running {
         for workload in self.workloads.iter().filter(|workload| extent.has_workload(self, workload))
         {
             add_workload(&mut found, workload, self);
-        }
-        for slurm in
-            self.slurm.iter().filter(|slurm| slurm.busy > 0 && extent.has_slurm(self, slurm))
-        {
-            found.entry(slurm.id.clone()).or_insert_with(|| slurm_hit(slurm));
         }
         let mut work: Vec<Hit> = found.into_values().collect();
         work.sort_by(|one, other| {
@@ -364,17 +353,4 @@ fn add_workload(found: &mut BTreeMap<ObjectId, Hit>, workload: &Workload, runnin
         devices: workload.devices.clone(),
         nodes: BTreeSet::new(),
     });
-}
-
-fn slurm_hit(slurm: &SlurmNodes) -> Hit {
-    Hit {
-        work: slurm.id.clone(),
-        sort: Sort::Job,
-        person: None,
-        queue: None,
-        since: slurm.since,
-        pods: slurm.busy,
-        devices: BTreeMap::new(),
-        nodes: BTreeSet::new(),
-    }
 }

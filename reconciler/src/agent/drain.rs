@@ -1,11 +1,12 @@
 //! Draining in the loop of one site: what is held back goes on, ends, or begins, one step for each look.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
+use jiff::Timestamp;
 use sitewright_cluster::{Cluster, Error};
 use sitewright_model::{
     desired::Desired,
-    drain::{self, Ledger, Situation},
+    drain::{self, Ledger, Situation, Stage},
     name::ComponentName,
     plan::Action,
 };
@@ -21,14 +22,26 @@ use crate::{output::words, weigh::Weighed};
 pub(super) struct Drains {
     /// What is held back, as it was left; none before the first look: a life before this one may have left something.
     ledger: Option<Ledger>,
-    /// What deeds were refused with, so that it is told once.
-    refused: Vec<String>,
+    /// What was told last, and what deeds were refused with: each is told once, however often the step is tried.
+    told: Vec<String>,
 }
 
 impl Drains {
     /// Returns whether something may be held back.
     pub(super) fn may_hold(&self) -> bool {
         self.ledger.as_ref().is_none_or(|ledger| !ledger.is_empty())
+    }
+
+    /// Returns for how long what is waited for, or being changed, has stood where it does; none where nothing is. What
+    /// broke or was given up waits for a person, or for git.
+    pub(super) fn waits(&self, now: Timestamp) -> Option<Duration> {
+        let Some(ledger) = &self.ledger else { return Some(Duration::ZERO) };
+        let moving = ledger
+            .drains
+            .iter()
+            .filter(|one| matches!(one.stage, Stage::Waiting | Stage::Changing));
+        let newest = moving.map(|drain| drain.since).max()?;
+        Some(Duration::try_from(now.duration_since(newest)).unwrap_or_default())
     }
 
     /// Takes the next step, if there is one.
@@ -61,15 +74,14 @@ impl Drains {
         // until it is known how it went, something may be held
         self.ledger = None;
         let refused = cluster.drain(&desired.site, &running.ledger, &next).await?;
-        let mut news: Vec<News> =
-            next.news.iter().map(|news| News::new(Reason::Draining, words::clean(news))).collect();
         if refused.is_empty() {
             self.ledger = Some(next.after);
         }
-        if refused != self.refused {
-            news.extend(refused.iter().map(|why| News::new(Reason::Draining, words::clean(why))));
-            self.refused = refused;
-        }
+        let said: Vec<String> =
+            next.news.iter().chain(&refused).map(|said| words::clean(said)).collect();
+        let new = said.iter().filter(|said| !self.told.contains(said));
+        let news = new.map(|said| News::new(Reason::Draining, said.as_str())).collect();
+        self.told = said;
         Ok(news)
     }
 }

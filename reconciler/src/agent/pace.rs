@@ -28,13 +28,15 @@ const LONGEST_RETRY: Duration = Duration::from_secs(10 * 60);
 /// is no event of ours.
 const HELD: Duration = Duration::from_secs(5 * 60);
 
-/// How often running jobs are looked at while they are waited for.
-const DRAINING: Duration = Duration::from_secs(10);
+/// How often running jobs are looked at while they are waited for: a tenth of the time that has been waited, within
+/// these. A job of three days is not asked after every ten seconds.
+const DRAINING: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(120)];
 
 impl Pace {
-    /// Returns when to look again at what is drained.
-    pub(crate) fn next_while_draining(&self) -> Duration {
-        jittered(DRAINING.min(self.resync))
+    /// Returns when to look again at what is drained, and has stood where it does for so long.
+    pub(crate) fn next_while_draining(&self, waited: Duration) -> Duration {
+        let [least, most] = DRAINING;
+        jittered((waited / 10).clamp(least, most).min(self.resync))
     }
 
     /// Returns when to look at git again: some time around [`Pace::poll`], so that many agents do not come in step.
@@ -68,6 +70,14 @@ fn jittered(time: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_drain_is_looked_at_less_often() {
+        let pace = Pace::default();
+        assert!(pace.next_while_draining(Duration::ZERO) <= Duration::from_secs(11));
+        assert!(pace.next_while_draining(Duration::from_secs(600)) >= Duration::from_secs(54));
+        assert!(pace.next_while_draining(Duration::from_secs(86_400)) <= Duration::from_secs(132));
+    }
 
     #[test]
     fn retries_grow_to_a_bound_and_never_beyond_a_resync() {

@@ -637,12 +637,11 @@ impl Reconciler {
         let end = if is_held { Reconciled::Held } else { Reconciled::Converged };
         self.following.measure.reconciled(end);
         let is_watching = self.waves_until.is_some_and(|until| Instant::now() < until);
-        let is_draining = self.drains.may_hold()
-            || !weighed.draining.components.is_empty()
-            || !plan.waves.is_empty()
-            || is_watching;
-        let rest = if is_draining {
-            self.following.pace.next_while_draining()
+        // whatever could begin has begun, and is in the ledger
+        let waits = self.drains.waits(Timestamp::now()).or(is_watching.then_some(Duration::ZERO));
+        let is_held = is_held || !plan.waves.is_empty();
+        let rest = if let Some(waited) = waits {
+            self.following.pace.next_while_draining(waited)
         } else if is_held {
             self.following.pace.next_while_held()
         } else {

@@ -17,6 +17,7 @@ use crate::{
     client::{
         http::{Failure, Http, Request, Verb},
         path::query,
+        status::Refused,
     },
 };
 
@@ -45,11 +46,12 @@ pub(super) async fn run(http: &Http, site: &SiteName, deed: &Deed) -> Result<(),
             apply(http, site, of_queue(queue, held, metadata, None)).await
         }
         Deed::Label { node, uid, key, value } => label(http, site, node, uid, (key, value)).await,
-        Deed::Evict { namespace, name } => evict(http, namespace, name).await,
-        Deed::Restart { namespace, name } => {
+        Deed::Evict { namespace, name, uid } => evict(http, namespace, name, uid).await,
+        Deed::Restart { namespace, name, uid } => {
             let url = format!("/api/v1/namespaces/{namespace}/pods/{name}");
             let what = format!("Pod {namespace}/{name}");
-            let request = Request::delete(url, what.clone(), b"{}".to_vec());
+            let options = canonical_json(&json!({ "preconditions": { "uid": uid } }));
+            let request = Request::delete(url, what.clone(), options);
             done(http, http.send(request).await.map(drop), Verb::Delete, &what)
         }
     }
@@ -92,16 +94,7 @@ async fn apply_as(
 ) -> Result<(), Error> {
     let url = query(path, [("fieldManager", manager), ("force", "true")]);
     let request = Request::apply(Verb::Apply, url, what.to_owned(), canonical_json(body)).pinned();
-    match http.send(request).await {
-        Ok(_) => Ok(()),
-        // the UID is another's, or there is none by that name: what was meant is gone
-        Err(Failure::Refused(refused))
-            if refused.code == 409 && refused.message.contains("uid") =>
-        {
-            Ok(())
-        }
-        result => done(http, result.map(drop), Verb::Apply, what),
-    }
+    done(http, http.send(request).await.map(drop), Verb::Apply, what)
 }
 
 /// The label stays after the wave, so it is not under the manager that gives back.
@@ -119,11 +112,12 @@ async fn label(
     apply_as(http, &manager, &path, &what, &body).await
 }
 
-async fn evict(http: &Http, namespace: &str, name: &str) -> Result<(), Error> {
+async fn evict(http: &Http, namespace: &str, name: &str, uid: &str) -> Result<(), Error> {
     let url = format!("/api/v1/namespaces/{namespace}/pods/{name}/eviction");
     let what = format!("Pod {namespace}/{name}");
     let body = json!({ "apiVersion": "policy/v1", "kind": "Eviction",
-        "metadata": { "name": name, "namespace": namespace } });
+        "metadata": { "name": name, "namespace": namespace },
+        "deleteOptions": { "preconditions": { "uid": uid } } });
     let request = Request::post(Verb::Create, url, what.clone(), canonical_json(&body));
     match http.send(request.within(PATIENCE)).await {
         // a disruption budget, which the next look asks again
@@ -136,10 +130,16 @@ async fn evict(http: &Http, namespace: &str, name: &str) -> Result<(), Error> {
     }
 }
 
+/// Where the UID is another's, or nothing has that name, what was meant is gone.
 fn done(http: &Http, result: Result<(), Failure>, verb: Verb, what: &str) -> Result<(), Error> {
     match result {
         Ok(()) => Ok(()),
-        Err(Failure::Refused(refused)) if refused.is_not_found() => Ok(()),
+        Err(Failure::Refused(refused)) if refused.is_not_found() || is_another(&refused) => Ok(()),
         Err(failure) => Err(http.error(failure, verb, what)),
     }
+}
+
+/// Returns whether a precondition on the UID failed, by the words of deletes and of applies.
+fn is_another(refused: &Refused) -> bool {
+    refused.code == 409 && refused.message.to_ascii_lowercase().contains("uid")
 }

@@ -1,7 +1,7 @@
 //! What runs on the cluster now, what of it is held back for a site, and the holding back itself.
 //!
-//! Comes in: [`Desired`], for the waves that it has; [`Deed`](sitewright_model::drain::Deed)s. Goes out: [`Running`]. Never: decides what is drained
-//! (the model does), or does a deed that the ledger does not account for.
+//! Comes in: [`Desired`], for the waves that it has, and [`Deed`](sitewright_model::drain::Deed)s. Goes out: [`Running`].
+//! Never: decides what is drained (the model does), or does a deed that the ledger does not account for.
 
 mod deed;
 mod owners;
@@ -37,11 +37,10 @@ const LEDGER: Record = Record { name: "drains", format: drain::FORMAT };
 /// A pod that has ended is no running work.
 const RUNNING: &str = "status.phase!=Succeeded,status.phase!=Failed";
 
-/// Kinds of Kueue and Slurm that are looked at where they are served.
+/// Kinds that are looked at where they are served.
 const WORKLOAD: (&str, &str) = ("kueue.x-k8s.io", "Workload");
 const CLUSTER_QUEUE: (&str, &str) = ("kueue.x-k8s.io", "ClusterQueue");
 const FLAVOR: (&str, &str) = ("kueue.x-k8s.io", "ResourceFlavor");
-const NODE_SET: (&str, &str) = ("slinky.slurm.net", "NodeSet");
 const NODE: (&str, &str) = ("", "Node");
 const POD: (&str, &str) = ("", "Pod");
 const DAEMON_SET: (&str, &str) = ("apps", "DaemonSet");
@@ -49,7 +48,7 @@ const DAEMON_SET: (&str, &str) = ("apps", "DaemonSet");
 impl Cluster {
     /// Looks at what runs, and at what is held back for the site.
     ///
-    /// Costs one request for each page of 500 nodes and pods, one for each kind of Kueue and Slurm that is served, and
+    /// Costs one request for each page of 500 nodes and pods, one for each kind of Kueue that is served, and
     /// one for each owner of pods whose own owner is not known.
     ///
     /// # Errors
@@ -74,9 +73,6 @@ impl Cluster {
         owners::resolve(&self.http, &kinds, &mut pods).await?;
         running.pods = pods.into_iter().map(read::RawPod::finish).collect();
         self.queues(&kinds, &mut running).await?;
-        for set in self.all(&kinds, NODE_SET, Query::ALL, &mut running.missing).await? {
-            running.slurm.push(read::slurm(&set));
-        }
         self.daemon_sets(desired, &kinds, &mut running).await?;
         Ok(running)
     }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use sitewright_model::{
     object::{GroupKind, ObjectId},
-    work::{DaemonSet, Node, Pod, Queue, SlurmNodes, Sort, Workload},
+    work::{DaemonSet, Node, Pod, Queue, Signs, Sort, Workload},
 };
 
 use super::{Conditions, HELD_BY, fulfils};
@@ -30,9 +30,7 @@ const NOT_A_PERSON: &str = "controller";
 /// A pod whose owners are not all known yet.
 pub(super) struct RawPod {
     pod: Pod,
-    is_session: bool,
-    /// Whether its containers are not started again for ever.
-    ends: bool,
+    signs: Signs,
     /// Its controllers as far as they are known, from the nearest outwards.
     pub(super) owners: Vec<Owner>,
 }
@@ -60,7 +58,7 @@ impl RawPod {
 
     pub(super) fn finish(self) -> Pod {
         let owners: Vec<ObjectId> = self.owners.into_iter().map(|owner| owner.id).collect();
-        Pod { sort: Sort::of(&owners, self.is_session, self.ends), owners, ..self.pod }
+        Pod { sort: Sort::of(&owners, self.signs), owners, ..self.pod }
     }
 }
 
@@ -85,10 +83,14 @@ pub(super) fn pod(body: &Value) -> RawPod {
     let since =
         time(body, "/status/startTime").or_else(|| time(body, "/metadata/creationTimestamp"));
     let mut pod = RawPod {
-        ends: matches!(text(body, "/spec/restartPolicy").as_str(), "Never" | "OnFailure"),
-        is_session: label(body, "component").as_deref() == Some("singleuser-server"),
+        signs: Signs {
+            is_session: label(body, "component").as_deref() == Some("singleuser-server"),
+            ends: matches!(text(body, "/spec/restartPolicy").as_str(), "Never" | "OnFailure"),
+            is_idle_in_slurm: is_idle_in_slurm(body),
+        },
         pod: Pod {
             name: text(body, "/metadata/name"),
+            uid: text(body, "/metadata/uid"),
             node: Some(text(body, "/spec/nodeName")).filter(|node| !node.is_empty()),
             since,
             owners: Vec::new(),
@@ -111,6 +113,17 @@ pub(super) fn pod(body: &Value) -> RawPod {
         pod.owners.push(Owner { id: node, version: "v1".into() });
     }
     pod
+}
+
+/// Returns whether Slurm's operator says that no job is on the node that this pod is.
+///
+/// It sets the state as conditions `SlurmNodeState…` of the pod, one base state at a time and flags beside it (Slinky's
+/// slurm-operator). Where none is true its REST API may not have answered, which is no sign of an idle node.
+fn is_idle_in_slurm(body: &Value) -> bool {
+    const IDLE: [&str; 2] = ["SlurmNodeStateIdle", "SlurmNodeStateDown"];
+    const BUSY: [&str; 3] =
+        ["SlurmNodeStateAllocated", "SlurmNodeStateMixed", "SlurmNodeStateCompleting"];
+    IDLE.iter().any(|state| is_true(body, state)) && !BUSY.iter().any(|state| is_true(body, state))
 }
 
 /// Returns the controller that an object's metadata names.
@@ -190,21 +203,6 @@ pub(super) fn queue(body: &Value, flavors: &BTreeMap<String, BTreeMap<String, St
             .collect(),
         stopped: stop != "None",
         held_by: annotation(body, HELD_BY),
-    }
-}
-
-/// Nodes that Slurm has jobs on, as the operator counts them; never by looking into slurmd.
-pub(super) fn slurm(body: &Value) -> SlurmNodes {
-    let number = |pointer: &str| body.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
-    SlurmNodes {
-        id: ObjectId {
-            kind: GroupKind::new("slinky.slurm.net", "NodeSet"),
-            namespace: Some(text(body, "/metadata/namespace")),
-            name: text(body, "/metadata/name"),
-        },
-        busy: number("/status/slurmAllocated").max(number("/status/slurmAllocatedNodes"))
-            + number("/status/slurmMixed"),
-        since: None,
     }
 }
 
@@ -352,5 +350,26 @@ mod tests {
         let said = said(&json!({ "metadata": { "labels": {
             "app.kubernetes.io/created-by": "training-controller" } } }));
         assert_eq!(said.person, None);
+    }
+
+    #[test]
+    fn a_slurm_node_is_idle_only_where_its_operator_says_so() {
+        let sort_with = |states: &[&str]| {
+            let conditions: Vec<Value> =
+                states.iter().map(|state| json!({ "type": state, "status": "True" })).collect();
+            let owner = json!({ "apiVersion": "slinky.slurm.net/v1beta1", "kind": "NodeSet",
+                "name": "gpu", "controller": true });
+            let body = json!({
+                "metadata": { "name": "gpu-0", "namespace": "slurm", "ownerReferences": [owner] },
+                "spec": { "nodeName": "n1" },
+                "status": { "conditions": conditions },
+            });
+            pod(&body).finish().sort
+        };
+        assert_eq!(sort_with(&["Ready", "SlurmNodeStateIdle"]), Sort::Daemon);
+        assert_eq!(sort_with(&["SlurmNodeStateDown", "SlurmNodeStateDrain"]), Sort::Daemon);
+        assert_eq!(sort_with(&["SlurmNodeStateMixed", "SlurmNodeStateDrain"]), Sort::Job);
+        assert_eq!(sort_with(&["SlurmNodeStateIdle", "SlurmNodeStateCompleting"]), Sort::Job);
+        assert_eq!(sort_with(&["Ready"]), Sort::Job, "nothing is known");
     }
 }

@@ -372,11 +372,12 @@ impl<'a> View<'a> {
             .running
             .pods
             .iter()
-            .filter(|pod| pod.sort != Sort::Daemon && extent.has(self.running, pod))
+            .filter(|pod| pod.sort != Sort::Daemon && !pod.is_slurm())
+            .filter(|pod| extent.has(self.running, pod))
             .collect();
         for pod in &on_it {
-            let (namespace, name) = (pod.namespace.clone(), pod.name.clone());
-            step.deeds.push(Deed::Evict { namespace, name });
+            let (namespace, name, uid) = (pod.namespace.clone(), pod.name.clone(), pod.uid.clone());
+            step.deeds.push(Deed::Evict { namespace, name, uid });
         }
         if on_it.is_empty() {
             step.news.push(format!("{label} is free, and is being changed"));
@@ -397,8 +398,8 @@ impl<'a> View<'a> {
             });
         }
         for (pod, _) in self.pods(node).into_iter().filter(|(_, is_outdated)| *is_outdated) {
-            let (namespace, name) = (pod.namespace.clone(), pod.name.clone());
-            step.deeds.push(Deed::Restart { namespace, name });
+            let (namespace, name, uid) = (pod.namespace.clone(), pod.name.clone(), pod.uid.clone());
+            step.deeds.push(Deed::Restart { namespace, name, uid });
         }
     }
 

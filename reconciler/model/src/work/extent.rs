@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::{Node, Pod, Running, SlurmNodes, Workload};
+use super::{Node, Pod, Running, Workload};
 use crate::{
     format::{
         blueprint::HazardRule,
@@ -113,8 +113,10 @@ fn nodes(live: Option<&Value>, (uses, label, value): (&str, &str, &str)) -> Hits
     HitsRule { nodes, uses: Some(uses.to_owned()) }
 }
 
+/// What Slurm's jobs use its pod need not ask for.
 fn asks_for(pod: &Pod, uses: Option<&str>) -> bool {
-    uses.is_none_or(|uses| pod.devices.keys().any(|resource| drain::is_of(uses, resource)))
+    let asks = |uses| pod.devices.keys().any(|resource| drain::is_of(uses, resource));
+    pod.is_slurm() || uses.is_none_or(asks)
 }
 
 fn owns_pods(id: &ObjectId, running: &Running) -> bool {
@@ -159,21 +161,6 @@ impl Extent {
                 workload.namespace == *namespace && workload.local_queue == *name
             }
             Self::Flavor(flavor) => workload.flavors.contains(flavor),
-            _ => false,
-        }
-    }
-
-    /// The jobs of Slurm are in no pod's list; its nodes are busy, or they are not.
-    pub(super) fn has_slurm(&self, running: &Running, slurm: &SlurmNodes) -> bool {
-        let of_set = |pod: &&Pod| pod.owners.contains(&slurm.id);
-        match self {
-            Self::Owner(id) => *id == slurm.id,
-            Self::Nodes(_) | Self::Node { .. } | Self::Machine(_) => {
-                running.pods.iter().filter(of_set).any(|pod| {
-                    let node = running.nodes.iter().find(|n| Some(&n.name) == pod.node.as_ref());
-                    node.is_some_and(|node| self.is_on(node))
-                })
-            }
             _ => false,
         }
     }

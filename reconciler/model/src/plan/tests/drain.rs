@@ -108,6 +108,7 @@ impl Bench {
         self.running.pods.push(Pod {
             namespace: "lab".into(),
             name: format!("{name}-0"),
+            uid: format!("uid-{name}"),
             node: Some(node.into()),
             since: Some(self.now),
             owners: vec![owner],
@@ -192,12 +193,12 @@ impl Bench {
             Deed::Uncordon { node, .. } => self.node(node).cordoned = false,
             Deed::Stop { queue, .. } => self.queue(queue).stopped = true,
             Deed::Resume { queue, .. } => self.queue(queue).stopped = false,
-            Deed::Evict { name, .. } => self.running.pods.retain(|pod| pod.name != *name),
+            Deed::Evict { uid, .. } => self.running.pods.retain(|pod| pod.uid != *uid),
             // its controller makes a new one at once
-            Deed::Restart { name, .. } => {
+            Deed::Restart { uid, .. } => {
                 let revision =
                     self.running.daemon_sets.first().and_then(|set| set.revision.clone());
-                for pod in self.running.pods.iter_mut().filter(|pod| pod.name == *name) {
+                for pod in self.running.pods.iter_mut().filter(|pod| pod.uid == *uid) {
                     pod.revision.clone_from(&revision);
                     pod.ready = true;
                     pod.name = format!("{}-new", pod.name);
@@ -525,6 +526,7 @@ impl Bench {
             bench.running.pods.push(Pod {
                 namespace: "gpu".into(),
                 name: format!("driver-{node}"),
+                uid: format!("uid-driver-{node}"),
                 node: Some(node.into()),
                 owners: vec![set.clone()],
                 sort: Sort::Daemon,
@@ -584,6 +586,30 @@ fn a_wave_takes_idle_nodes_first_and_waits_for_the_others() {
     assert_eq!(bench.revisions(), ["new", "new"]);
     assert_eq!(bench.held(), [""; 0]);
     assert_eq!(bench.weighed().0.waves, []);
+}
+
+#[test]
+fn slurmd_is_never_evicted_and_what_runs_in_it_is_waited_for() {
+    let mut bench = Bench::rolling(json!({ "deadline": "1h", "then": "go-ahead" }), by_restart());
+    bench.running.pods.push(Pod {
+        namespace: "slurm".into(),
+        name: "gpu-0".into(),
+        uid: "uid-slurmd".into(),
+        node: Some("gpu-1".into()),
+        owners: vec![id("slinky.slurm.net", "NodeSet", "slurm", "gpu")],
+        sort: Sort::Job,
+        ..Pod::default()
+    });
+    for _ in 0..6 {
+        bench.look();
+    }
+    assert_eq!(bench.revisions(), ["old", "new"], "its jobs run");
+    bench.now += SignedDuration::from_hours(2);
+    for _ in 0..4 {
+        bench.look();
+    }
+    assert_eq!(bench.revisions(), ["new", "new"], "the deadline is over");
+    assert!(bench.running.pods.iter().any(Pod::is_slurm));
 }
 
 #[test]
