@@ -3,7 +3,10 @@
 //! Comes in: what an apply came to, and the health of components. Goes out: verdicts, which outlive the agent, and what is
 //! desired in place of what git has. Never: a way back that does more than the site's policy allows, or that a gate holds.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use sitewright_cluster::{
@@ -32,8 +35,8 @@ use crate::{output::words, pipeline};
 pub(super) struct Verdict {
     /// As the cluster remembers it, with what a write is bound to; none before the first look.
     known: Option<(Verdicts, String)>,
-    /// The component that is to go back, until a plan has shown what that would do.
-    trying: Option<ComponentName>,
+    /// The components that are to go back, until a plan has shown what that would do.
+    trying: BTreeSet<ComponentName>,
 }
 
 impl Reconciler {
@@ -50,7 +53,7 @@ impl Reconciler {
             let known = self.following.cluster.verdicts(&rendered.site).await?;
             self.verdict.known = Some(known);
         }
-        self.verdict.trying = None;
+        self.verdict.trying.clear();
         let Some((verdicts, _)) = &mut self.verdict.known else { return Ok(()) };
         let forgot = verdicts.keep_to(&rendered);
         let went_back: Vec<(ComponentName, Good)> = rendered
@@ -79,41 +82,37 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Judges the way back that is being tried by its plan; returns whether it may be gone. Where it may not, what git has is
-    /// desired again.
+    /// Judges each way back that is being tried by the plan of it; returns whether they may all be gone. Of what may not go
+    /// back, what git has is desired again.
     ///
     /// # Errors
     /// The cluster does not answer.
     pub(super) async fn may_go_back(&mut self, plan: &Plan) -> Result<bool, Error> {
-        let Some(name) = self.verdict.trying.take() else { return Ok(true) };
-        let limit = self.current.as_ref().and_then(|current| limit(&current.rendered, &name));
-        let held =
-            plan.components.iter().filter(|one| one.name == name).flat_map(|one| &one.changes);
-        let mut why = None;
-        for change in held {
-            if !change.gates.is_empty() {
-                why = Some(format!("the way back is held: {}", change.id));
-            } else if limit.is_none_or(|limit| change.hazard > limit) {
-                why = Some(format!("the way back {}: {}", change.hazard.name(), change.id));
-            }
+        let trying = std::mem::take(&mut self.verdict.trying);
+        if trying.is_empty() {
+            return Ok(true);
         }
-        let is_allowed = why.is_none();
-        match why {
-            None => {
-                self.set_fate(&name, Fate::RolledBack);
-                let message = format!("{name} goes back to what it was when it was healthy");
-                self.reports.tell(Some(News::new(Reason::RolledBack, message)));
-            }
-            Some(why) => {
-                self.hold(&name, why);
-                if let Some(current) = &mut self.current {
-                    current.is_in_force = false;
+        let mut are_allowed = true;
+        for name in &trying {
+            let limit = self.current.as_ref().and_then(|current| limit(&current.rendered, name));
+            match in_the_way(plan, name, limit) {
+                None => {
+                    self.set_fate(name, Fate::RolledBack);
+                    let message = format!("{name} goes back to what it was when it was healthy");
+                    self.reports.tell(Some(News::new(Reason::RolledBack, message)));
+                }
+                Some(why) => {
+                    are_allowed = false;
+                    self.hold(name, why);
                 }
             }
         }
+        if let Some(current) = self.current.as_mut().filter(|_| !are_allowed) {
+            current.is_in_force = false;
+        }
         self.write_verdicts().await?;
         self.tell_verdicts();
-        Ok(is_allowed)
+        Ok(are_allowed)
     }
 
     /// Takes what is known of health where nothing is left to do: what is healthy is what there is to go back to.
@@ -183,8 +182,7 @@ impl Reconciler {
 
     async fn try_the_way_back(&mut self, name: &ComponentName, good: &Good) {
         let Some(current) = &self.current else { return };
-        // one at a time: the plan of it shows what it would do
-        if limit(&current.rendered, name).is_none() || self.verdict.trying.is_some() {
+        if limit(&current.rendered, name).is_none() {
             return;
         }
         let desired = Arc::clone(&current.desired);
@@ -193,7 +191,7 @@ impl Reconciler {
                 if let Some(current) = &mut self.current {
                     current.desired = Arc::new(back);
                 }
-                self.verdict.trying = Some(name.clone());
+                self.verdict.trying.insert(name.clone());
                 self.look_at_the_whole();
             }
             Err(why) => self.hold(name, why),
@@ -303,6 +301,20 @@ impl Reconciler {
 
 fn with(desired: &Desired, earlier: &DesiredComponent) -> Result<Desired, String> {
     desired.with_earlier(earlier).map_err(|id| format!("{id} belongs to another component by now"))
+}
+
+/// Returns what stands in the way back of a component; none where it may be gone.
+fn in_the_way(plan: &Plan, name: &ComponentName, limit: Option<Hazard>) -> Option<String> {
+    let component = plan.components.iter().find(|component| component.name == *name)?;
+    component.changes.iter().find_map(|change| {
+        if !change.gates.is_empty() {
+            Some(format!("the way back is held: {}", change.id))
+        } else if limit.is_none_or(|limit| change.hazard > limit) {
+            Some(format!("the way back {}: {}", change.hazard.name(), change.id))
+        } else {
+            None
+        }
+    })
 }
 
 /// Returns the worst that a way back of the component may do; none: the policy is to hold.

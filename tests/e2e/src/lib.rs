@@ -25,6 +25,16 @@ pub use audit::Requests;
 pub use program::{Handle, Run, Running, program};
 pub use soak::Soak;
 
+/// Runs git in `folder`, with nobody's configuration; panics where it fails.
+pub fn git(folder: &Path, arguments: &[&str]) {
+    let identity = ["-c", "user.name=t", "-c", "user.email=t@t", "-c", "commit.gpgsign=false"];
+    let mut command = Command::new("git");
+    command.arg("-C").arg(folder).args(identity).args(arguments);
+    command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
+    let output = command.output().expect("git runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// Returns the control plane that all tests of this binary share.
 ///
 /// It is never dropped; its processes end with this one.

@@ -15,7 +15,7 @@ use sitewright_testbed::{AuditEvent, ControlPlane, FaultProxy, GitHttp, Mode, Op
 use tempfile::TempDir;
 
 use super::random::Random;
-use crate::program::Running;
+use crate::{git, program::Running};
 
 /// The namespace of the objects and of the SiteSync, and the name of the site.
 pub(super) const NAMESPACE: &str = "soaked";
@@ -349,13 +349,4 @@ fn write_site(folder: &Path, objects: usize, mark: usize, moved: usize) {
          data:\n  mark: {{{{ ((values.mark if index < values.moved else 0) ~ \"\") | tojson }}}}\n{{% endfor %}}\n"
     );
     write(&blueprint.join("templates/many.yaml.j2"), &template);
-}
-
-fn git(folder: &Path, arguments: &[&str]) {
-    let identity = ["-c", "user.name=t", "-c", "user.email=t@t", "-c", "commit.gpgsign=false"];
-    let mut command = Command::new("git");
-    command.arg("-C").arg(folder).args(identity).args(arguments);
-    command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
-    let output = command.output().expect("git runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

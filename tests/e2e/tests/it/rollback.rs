@@ -1,8 +1,7 @@
 //! A revision that makes a healthy component unhealthy.
 
 use serde_json::Value;
-use sitewright_e2e::{Handle, Lab, Running};
-use std::{path::Path, process::Command};
+use sitewright_e2e::{Handle, Lab, Running, git};
 
 /// A Service is healthy here when its annotation says so: no controller is needed for what is tested.
 fn objects(is_well: bool, note: &str) -> String {
@@ -20,15 +19,6 @@ const HEALTH: &str = r#"
 health:
   - { kind: Service, ready: "metadata.annotations['well'] == 'true'", deadline: 3s }
 "#;
-
-fn git(folder: &Path, arguments: &[&str]) {
-    let identity = ["-c", "user.name=t", "-c", "user.email=t@t", "-c", "commit.gpgsign=false"];
-    let mut command = Command::new("git");
-    command.arg("-C").arg(folder).args(identity).args(arguments);
-    command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
-    let output = command.output().expect("git runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
 
 fn commit(lab: &Lab, message: &str) {
     git(lab.folder(), &["add", "site.yaml", "blueprints"]);
@@ -138,4 +128,36 @@ fn a_way_back_that_does_more_than_the_policy_allows_is_not_gone() {
     std::thread::sleep(std::time::Duration::from_secs(2));
     stop(running);
     assert_eq!((is_well(&lab), note(&lab)), ("false".into(), "second".into()));
+}
+
+#[test]
+fn two_components_that_one_commit_made_ill_both_go_back() {
+    let mut lab = lab("both-back", "policy: { unhealthy: rollback }");
+    let other = |is_well: bool, note: &str| objects(is_well, note).replace("front", "back");
+    lab.component_blueprint("other", HEALTH);
+    lab.component_site("other", "policy: { unhealthy: rollback }");
+    lab.component("other", &other(true, "first"));
+    commit(&lab, "another");
+    let running = agent(&lab);
+    running.handle().wait_to_say("2 changes, everything is as it should be");
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    lab.component("app", &objects(false, "second"));
+    lab.component("other", &other(false, "second"));
+    commit(&lab, "second");
+    running.handle().wait_to_say("app goes back to what it was");
+    running.handle().wait_to_say("other goes back to what it was");
+    let are_back = || {
+        ["front", "back"].iter().all(|name| {
+            let live = lab.live("service", name).expect("it is there");
+            live["metadata"]["annotations"]["well"] == "true"
+        })
+    };
+    for _ in 0..100 {
+        if are_back() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    assert!(are_back());
+    stop(running);
 }

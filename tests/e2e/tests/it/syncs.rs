@@ -3,14 +3,13 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
-    path::Path,
     process::Command,
     thread,
     time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
-use sitewright_e2e::{Lab, Running};
+use sitewright_e2e::{Lab, Running, git};
 use sitewright_testbed::GitHttp;
 
 /// What a test waits for comes long before this.
@@ -29,15 +28,6 @@ pub(crate) struct Followed {
     folder: tempfile::TempDir,
     server: GitHttp,
     agent: Running,
-}
-
-fn git(folder: &Path, arguments: &[&str]) {
-    let identity = ["-c", "user.name=t", "-c", "user.email=t@t", "-c", "commit.gpgsign=false"];
-    let mut command = Command::new("git");
-    command.arg("-C").arg(folder).args(identity).args(arguments);
-    command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
-    let output = command.output().expect("git runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 fn agent(lab: &Lab, change: impl Fn(&mut Command)) -> Running {
