@@ -15,6 +15,7 @@ pub mod files;
 pub mod format;
 pub mod health;
 pub mod inventory;
+pub mod lineage;
 pub mod live;
 pub mod managed;
 pub mod name;
