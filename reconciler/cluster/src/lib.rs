@@ -28,6 +28,7 @@ pub mod observe;
 mod record;
 pub mod rights;
 mod scopes;
+pub mod sightings;
 pub mod sync;
 mod verdicts;
 pub mod watch;

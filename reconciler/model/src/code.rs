@@ -1,7 +1,8 @@
 //! The numbers of all errors and warnings; each has a page in the book under `errors/`.
 //!
 //! Ranges: 01xx formats, 02xx repository and sources, 03xx rendering, 04xx planning and guards,
-//! 05xx applying, 06xx cluster and its API, 07xx health, 08xx the agent, 09xx this machine.
+//! 05xx applying, 06xx cluster and its API, 07xx health, 08xx the agent, 09xx this machine,
+//! 10xx lineage.
 
 use std::fmt;
 
@@ -40,6 +41,7 @@ pub mod apply;
 pub mod cluster;
 pub mod format;
 pub mod health;
+pub mod lineage;
 pub mod machine;
 pub mod plan;
 pub mod render;
@@ -57,6 +59,7 @@ pub fn all() -> Vec<Code> {
         health::ALL,
         agent::ALL,
         machine::ALL,
+        lineage::ALL,
     ];
     stages.concat()
 }

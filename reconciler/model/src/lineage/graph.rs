@@ -149,6 +149,25 @@ impl Graph {
         self.edges.iter().filter(move |edge| edge.to == *id)
     }
 
+    /// Keeps, of the gaps, those in which a run or attempt of the graph was under way.
+    pub fn keep_gaps_of_runs(&mut self) {
+        let time = |node: &Node, fields: [&str; 2]| {
+            let mut values = fields.into_iter().filter_map(|field| node.value(field));
+            values.find_map(|value| value.parse::<Timestamp>().ok())
+        };
+        let of = |kind: EntityKind| matches!(kind, EntityKind::Run | EntityKind::Attempt);
+        let runs: Vec<(Timestamp, Timestamp)> = self
+            .nodes
+            .iter()
+            .filter(|node| of(node.kind))
+            .filter_map(|node| {
+                let from = time(node, ["createdAt", "startedAt"])?;
+                Some((from, time(node, ["finishedAt", "deletedAt"]).unwrap_or(Timestamp::MAX)))
+            })
+            .collect();
+        self.gaps.retain(|gap| runs.iter().any(|(from, to)| gap.from <= *to && gap.to >= *from));
+    }
+
     /// Brings things and ties in order; the same answer is the same bytes.
     pub fn sort(&mut self) {
         self.nodes.sort_by(|one, other| one.id.cmp(&other.id));

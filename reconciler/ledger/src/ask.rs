@@ -1,0 +1,490 @@
+//! Questions: from a name to the part of the graph that answers.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use sitewright_model::lineage::{
+    Edge, EntityId, EntityKind, Fact, Gap, Grade, Graph, Node, Record, Relation, Statement, claim,
+};
+
+use crate::{
+    Error, Index, Reading,
+    index::{Row, Tie},
+};
+
+/// Things in one answer; a larger one is cut, and says so.
+const MOST: usize = 20_000;
+
+/// Names that an error lists.
+const NAMED: u32 = 8;
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// What made it: everything that a thing came from.
+    Of(String),
+    /// What came of it.
+    Impact(String),
+    /// What ran while a commit was in force.
+    During(String),
+    /// Under which configuration a run was.
+    Config(String),
+    /// One thing and what is said of it, with every source.
+    Explain(String),
+    /// The intervals in which something may have been missed.
+    Gaps,
+}
+
+/// A question, and who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// The question.
+    pub question: Question,
+    /// The worst grade of a tie that is followed.
+    pub limit: Grade,
+    /// The namespaces that the reader may see; none for all.
+    pub namespaces: Option<BTreeSet<String>>,
+}
+
+/// Where answers are read from.
+pub(crate) trait Store {
+    fn size(&self) -> Result<u64, Error>;
+    fn find(&self, id: &str) -> Result<Option<i64>, Error>;
+    fn begin_with(&self, start: &str, most: u32) -> Result<Vec<EntityId>, Error>;
+    fn named(&self, value: &str) -> Result<Vec<EntityId>, Error>;
+    fn things(&self, numbers: &[i64]) -> Result<Vec<(i64, EntityId, Option<String>)>, Error>;
+    fn facts(&self, numbers: &[i64]) -> Result<Vec<(i64, Row)>, Error>;
+    fn up(&self, numbers: &[i64]) -> Result<Vec<Tie>, Error>;
+    fn down(&self, numbers: &[i64]) -> Result<Vec<Tie>, Error>;
+    fn blind(&self) -> Result<Vec<(u64, String, String, String)>, Error>;
+    fn records(&self, positions: &BTreeSet<u64>) -> Result<HashMap<u64, Record>, Error>;
+}
+
+/// A log and its index, open to questions.
+#[derive(Debug)]
+pub struct Reader {
+    log: Reading,
+    index: Index,
+}
+
+impl Reader {
+    /// Opens the log in a folder, with its index.
+    ///
+    /// # Errors
+    /// There is no log, or its index cannot be made.
+    pub fn open(dir: &std::path::Path) -> Result<Self, Error> {
+        let log = Reading::open(dir)?;
+        // beside a writer the folder has an index; elsewhere it may be read-only, and one in memory does
+        let index = Index::open(dir, &log).or_else(|_| Index::in_memory(&log))?;
+        Ok(Self { log, index })
+    }
+
+    /// Takes an index and its log.
+    pub fn new(log: Reading, index: Index) -> Self {
+        Self { log, index }
+    }
+
+    /// Folds in what the log has by now.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn refresh(&mut self) -> Result<(), Error> {
+        self.index.fold(&self.log).map(drop)
+    }
+
+    /// Returns the log.
+    pub fn log(&self) -> &Reading {
+        &self.log
+    }
+
+    /// Returns the index.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// Answers a question.
+    ///
+    /// # Errors
+    /// Nothing is called so, or several things are; the database cannot be read.
+    pub fn ask(&self, ask: &Ask) -> Result<Graph, Error> {
+        answer(self, ask)
+    }
+
+    /// Returns everything that `id` came from, or everything that came of it: how many things.
+    ///
+    /// # Errors
+    /// Nothing is called so, or the database cannot be read.
+    pub fn reach(&self, id: &EntityId, upwards: bool) -> Result<usize, Error> {
+        let start = self.index.find(id.as_str())?;
+        let start = start.ok_or_else(|| nothing(id.as_str()))?;
+        let way = if upwards { Way::Up } else { Way::Down };
+        let follow = |tie: &Tie| tie.relation.is_cause();
+        Ok(walk(self, &[start], way, &follow, usize::MAX)?.0.len())
+    }
+}
+
+impl Store for Reader {
+    fn size(&self) -> Result<u64, Error> {
+        self.index.upto()
+    }
+
+    fn find(&self, id: &str) -> Result<Option<i64>, Error> {
+        self.index.find(id)
+    }
+
+    fn begin_with(&self, start: &str, most: u32) -> Result<Vec<EntityId>, Error> {
+        self.index.begin_with(start, most)
+    }
+
+    fn named(&self, value: &str) -> Result<Vec<EntityId>, Error> {
+        self.index.named(value)
+    }
+
+    fn things(&self, numbers: &[i64]) -> Result<Vec<(i64, EntityId, Option<String>)>, Error> {
+        let mut things = Vec::with_capacity(numbers.len());
+        for number in numbers {
+            let thing = self.index.thing(*number)?;
+            things.extend(thing.map(|(id, namespace)| (*number, id, namespace)));
+        }
+        Ok(things)
+    }
+
+    fn facts(&self, numbers: &[i64]) -> Result<Vec<(i64, Row)>, Error> {
+        let mut facts = Vec::new();
+        for number in numbers {
+            facts.extend(self.index.facts(*number)?.into_iter().map(|row| (*number, row)));
+        }
+        Ok(facts)
+    }
+
+    fn up(&self, numbers: &[i64]) -> Result<Vec<Tie>, Error> {
+        let mut ties = Vec::new();
+        for number in numbers {
+            ties.extend(self.index.up(*number)?);
+        }
+        Ok(ties)
+    }
+
+    fn down(&self, numbers: &[i64]) -> Result<Vec<Tie>, Error> {
+        let mut ties = Vec::new();
+        for number in numbers {
+            ties.extend(self.index.down(*number)?);
+        }
+        Ok(ties)
+    }
+
+    fn blind(&self) -> Result<Vec<(u64, String, String, String)>, Error> {
+        self.index.blind()
+    }
+
+    fn records(&self, positions: &BTreeSet<u64>) -> Result<HashMap<u64, Record>, Error> {
+        let mut records = HashMap::with_capacity(positions.len());
+        for position in positions {
+            records.extend(self.log.record(*position)?.map(|record| (*position, record)));
+        }
+        Ok(records)
+    }
+}
+
+/// Which way ties are followed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// To what a thing came from.
+    Up,
+    /// To what came of it.
+    Down,
+}
+
+/// What was walked over.
+type Walked = (HashSet<i64>, Vec<Tie>, bool);
+
+/// Walks from `start` over ties that `follow` lets pass, level by level; says whether it was cut.
+fn walk(
+    store: &impl Store,
+    start: &[i64],
+    way: Way,
+    follow: &dyn Fn(&Tie) -> bool,
+    most: usize,
+) -> Result<Walked, Error> {
+    let mut seen: HashSet<i64> = start.iter().copied().collect();
+    let (mut ties, mut next, mut is_cut) = (Vec::new(), start.to_vec(), false);
+    while !next.is_empty() {
+        let found = match way {
+            Way::Up => store.up(&next)?,
+            Way::Down => store.down(&next)?,
+        };
+        next.clear();
+        for tie in found.into_iter().filter(|tie| follow(tie)) {
+            let to = if way == Way::Up { tie.up } else { tie.down };
+            if !seen.contains(&to) {
+                if seen.len() >= most {
+                    is_cut = true;
+                    continue;
+                }
+                seen.insert(to);
+                next.push(to);
+            }
+            ties.push(tie);
+        }
+    }
+    Ok((seen, ties, is_cut))
+}
+
+fn nothing(asked: &str) -> Error {
+    Error::Nothing { asked: asked.to_owned(), near: Vec::new() }
+}
+
+/// Answers a question from any store.
+pub(crate) fn answer(store: &impl Store, ask: &Ask) -> Result<Graph, Error> {
+    let cause = |tie: &Tie| tie.relation.is_cause() && tie.grade.reaches(ask.limit);
+    match &ask.question {
+        Question::Of(asked) => {
+            let focus = things(store, asked, ask, &[EntityKind::Service, EntityKind::Run])?;
+            grown(store, ask, focus, |start| walk(store, start, Way::Up, &cause, MOST))
+        }
+        Question::Impact(asked) => {
+            let focus = things(store, asked, ask, &[EntityKind::Node])?;
+            // what is another thing's state is no reason that what ran elsewhere in that state is reached
+            let follow = |tie: &Tie| cause(tie) && tie.relation != Relation::StateOf;
+            grown(store, ask, focus, |start| walk(store, start, Way::Down, &follow, MOST))
+        }
+        Question::During(asked) => {
+            let focus = things(store, asked, ask, &[EntityKind::Commit])?;
+            let follow = |tie: &Tie| {
+                matches!(tie.relation, Relation::PutInForce | Relation::ConfiguredBy)
+                    && tie.grade.reaches(ask.limit)
+            };
+            grown(store, ask, focus, |start| walk(store, start, Way::Down, &follow, MOST))
+        }
+        Question::Config(asked) => {
+            let focus = things(store, asked, ask, &[EntityKind::Run])?;
+            let follow = |tie: &Tie| {
+                let is_of_it = matches!(
+                    tie.relation,
+                    Relation::ConfiguredBy
+                        | Relation::PutInForce
+                        | Relation::Tried
+                        | Relation::RanOn
+                );
+                is_of_it && tie.grade.reaches(ask.limit)
+            };
+            grown(store, ask, focus, |start| walk(store, start, Way::Up, &follow, MOST))
+        }
+        Question::Explain(asked) => {
+            let focus = things(store, asked, ask, &[EntityKind::Service, EntityKind::Run])?;
+            grown(store, ask, focus, |start| {
+                let mut ties = store.up(start)?;
+                ties.extend(store.down(start)?);
+                let ends = ties.iter().flat_map(|tie| [tie.up, tie.down]);
+                let seen: HashSet<i64> = start.iter().copied().chain(ends).collect();
+                let is_cut = seen.len() > MOST;
+                Ok((seen.into_iter().take(MOST).collect(), ties, is_cut))
+            })
+        }
+        Question::Gaps => {
+            let mut graph = Graph::new(Vec::new(), store.size()?);
+            graph.gaps = gaps(store)?;
+            Ok(graph)
+        }
+    }
+}
+
+/// Returns the things that somebody may call `asked`. Of several, those of the first kind of `rather` that is among them.
+fn things(
+    store: &impl Store,
+    asked: &str,
+    ask: &Ask,
+    rather: &[EntityKind],
+) -> Result<Vec<EntityId>, Error> {
+    let asked = asked.trim();
+    let mut found: BTreeSet<EntityId> = BTreeSet::new();
+    let mut candidates: Vec<String> = vec![asked.to_owned()];
+    if asked.starts_with("sha256:") {
+        candidates.extend(["image", "tree", "state"].map(|kind| format!("{kind}:{asked}")));
+        candidates.push(format!("data:{asked}"));
+    }
+    candidates.extend(["part", "data", "ref"].map(|kind| format!("{kind}:{asked}")));
+    candidates.extend(claim::named(asked).map(|named| named.id.to_string()));
+    candidates.extend(claim::named(&format!("oci://{asked}")).map(|named| named.id.to_string()));
+    for candidate in candidates {
+        if store.find(&candidate)?.is_some() {
+            found.extend(candidate.parse::<EntityId>().ok());
+        }
+    }
+    let is_hex = (7..=64).contains(&asked.len()) && asked.bytes().all(|b| b.is_ascii_hexdigit());
+    if found.is_empty() && is_hex {
+        for kind in ["commit:", "image:sha256:", "tree:sha256:", "state:sha256:"] {
+            found
+                .extend(store.begin_with(&format!("{kind}{}", asked.to_ascii_lowercase()), NAMED)?);
+        }
+    }
+    if found.is_empty() {
+        let (namespace, name) = match asked.split_once('/') {
+            Some((namespace, name)) if !name.contains('/') => (Some(namespace), name),
+            _ => (None, asked),
+        };
+        let mut by_name = store.named(name)?;
+        by_name.extend(store.named(asked)?);
+        for id in by_name {
+            let number = store.find(id.as_str())?.unwrap_or_default();
+            let of = store.things(&[number])?.into_iter().next().and_then(|(_, _, of)| of);
+            if namespace.is_none_or(|wanted| of.as_deref() == Some(wanted) || name == asked) {
+                found.insert(id);
+            }
+        }
+    }
+    let mut visible = Vec::new();
+    for id in found {
+        let number = store.find(id.as_str())?.unwrap_or_default();
+        let of = store.things(&[number])?.into_iter().next().and_then(|(_, _, of)| of);
+        if may_see(ask, of.as_deref()) {
+            visible.push(id);
+        }
+    }
+    for kind in rather {
+        if visible.iter().any(|id| id.kind() == *kind) {
+            visible.retain(|id| id.kind() == *kind);
+            break;
+        }
+    }
+    // attempts are parts of runs, and are asked for by their own identity alone
+    if visible.iter().any(|id| id.kind() != EntityKind::Attempt) {
+        visible.retain(|id| id.kind() != EntityKind::Attempt);
+    }
+    match visible.as_slice() {
+        [] => Err(nothing(asked)),
+        [_] => Ok(visible),
+        // what a name led to, and the name, are one question
+        _ if visible.iter().all(|id| is_content(id.kind())) => Ok(visible),
+        several => Err(Error::Several {
+            asked: asked.to_owned(),
+            found: several.iter().take(NAMED as usize).map(ToString::to_string).collect(),
+        }),
+    }
+}
+
+fn is_content(kind: EntityKind) -> bool {
+    matches!(kind, EntityKind::Ref | EntityKind::Tree | EntityKind::Data | EntityKind::Image)
+}
+
+fn may_see(ask: &Ask, namespace: Option<&str>) -> bool {
+    match (&ask.namespaces, namespace) {
+        (None, _) | (_, None) => true,
+        (Some(allowed), Some(namespace)) => allowed.contains(namespace),
+    }
+}
+
+/// Returns the graph that grows from `focus`.
+fn grown(
+    store: &impl Store,
+    ask: &Ask,
+    focus: Vec<EntityId>,
+    grow: impl FnOnce(&[i64]) -> Result<Walked, Error>,
+) -> Result<Graph, Error> {
+    let mut start = Vec::new();
+    for id in &focus {
+        start.extend(store.find(id.as_str())?);
+    }
+    let (seen, ties, is_cut) = grow(&start)?;
+    let numbers: Vec<i64> = seen.into_iter().collect();
+    let all = store.things(&numbers)?;
+    let (things, hidden): (Vec<_>, Vec<_>) =
+        all.into_iter().partition(|(_, _, namespace)| may_see(ask, namespace.as_deref()));
+    let by_number: BTreeMap<i64, &EntityId> =
+        things.iter().map(|(number, id, _)| (*number, id)).collect();
+    // what is only reached through something hidden is hidden as well
+    let reached = reachable(&start, &ties, &by_number);
+    let ties: Vec<&Tie> = ties
+        .iter()
+        .filter(|tie| reached.contains(&tie.up) && reached.contains(&tie.down))
+        .collect();
+    let numbers: Vec<i64> = reached.iter().copied().collect();
+    let facts = store.facts(&numbers)?;
+    let positions: BTreeSet<u64> = facts
+        .iter()
+        .map(|(_, row)| row.position)
+        .chain(ties.iter().map(|tie| tie.position))
+        .collect();
+    let records = store.records(&positions)?;
+
+    let mut graph = Graph::new(focus, store.size()?);
+    (graph.hidden, graph.is_cut) = (hidden.len() as u64, is_cut);
+    let mut by_thing: HashMap<i64, Vec<Fact>> = HashMap::new();
+    for (number, row) in facts {
+        let Some(record) = records.get(&row.position) else { continue };
+        if !may_see(ask, record.namespace.as_deref()) {
+            continue;
+        }
+        let Some(Statement::Fact { source, .. }) = record.statements.get(row.ordinal as usize)
+        else {
+            continue;
+        };
+        by_thing.entry(number).or_default().push(Fact {
+            field: row.field,
+            value: row.value,
+            grade: row.grade,
+            source: source.clone(),
+            position: row.position,
+            at: record.at,
+        });
+    }
+    for (number, id, namespace) in &things {
+        if reached.contains(number) {
+            let facts = by_thing.remove(number).unwrap_or_default();
+            let (id, namespace) = (id.clone(), namespace.clone());
+            graph.nodes.push(Node { kind: id.kind(), id, namespace, facts });
+        }
+    }
+    for tie in ties {
+        let (Some(from), Some(to)) = (by_number.get(&tie.down), by_number.get(&tie.up)) else {
+            continue;
+        };
+        let Some(record) = records.get(&tie.position) else { continue };
+        let Some(Statement::Edge { source, .. }) = record.statements.get(tie.ordinal as usize)
+        else {
+            continue;
+        };
+        if !may_see(ask, record.namespace.as_deref()) {
+            continue;
+        }
+        graph.edges.push(Edge {
+            from: (*from).clone(),
+            relation: tie.relation,
+            to: (*to).clone(),
+            grade: tie.grade,
+            source: source.clone(),
+            position: tie.position,
+            at: record.at,
+        });
+    }
+    graph.gaps = gaps(store)?;
+    graph.keep_gaps_of_runs();
+    graph.sort();
+    Ok(graph)
+}
+
+/// Returns what can be reached from `start` over things that are visible.
+fn reachable(start: &[i64], ties: &[Tie], visible: &BTreeMap<i64, &EntityId>) -> HashSet<i64> {
+    let mut beside: HashMap<i64, Vec<i64>> = HashMap::new();
+    for tie in ties {
+        beside.entry(tie.down).or_default().push(tie.up);
+        beside.entry(tie.up).or_default().push(tie.down);
+    }
+    let mut seen: HashSet<i64> =
+        start.iter().copied().filter(|one| visible.contains_key(one)).collect();
+    let mut next: Vec<i64> = seen.iter().copied().collect();
+    while let Some(one) = next.pop() {
+        for other in beside.get(&one).into_iter().flatten() {
+            if visible.contains_key(other) && seen.insert(*other) {
+                next.push(*other);
+            }
+        }
+    }
+    seen
+}
+
+fn gaps(store: &impl Store) -> Result<Vec<Gap>, Error> {
+    let read = |(position, from, to, why): (u64, String, String, String)| {
+        Some(Gap { from: from.parse().ok()?, to: to.parse().ok()?, why, position })
+    };
+    Ok(store.blind()?.into_iter().filter_map(read).collect())
+}

@@ -1,0 +1,361 @@
+//! The log as its users meet it: what is acknowledged stays, what is changed is found, what is asked is answered.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use sitewright_ledger::{
+    Ask, Index, Log, Question, Reader, Reading, SecretKey, export, import, verify,
+};
+use sitewright_model::{
+    digest::Digest,
+    lineage::{ClusterId, EntityId, Grade, Record, RecordKind, Relation, Source, Statement},
+};
+
+fn cluster() -> ClusterId {
+    ClusterId::new("c1")
+}
+
+fn commit(digit: char) -> EntityId {
+    EntityId::commit(&digit.to_string().repeat(40)).unwrap()
+}
+
+fn edge(from: &EntityId, relation: Relation, to: &EntityId, grade: Grade) -> Statement {
+    Statement::edge(from, relation, to, grade, &Source::rule("test"))
+}
+
+fn name(of: &EntityId, name: &str) -> Statement {
+    Statement::fact(of, "name", name, Grade::Observed, &Source::rule("test"))
+}
+
+fn record(
+    kind: RecordKind,
+    subject: &EntityId,
+    namespace: Option<&str>,
+    said: Vec<Statement>,
+) -> Record {
+    let at = "2026-11-26T08:00:00Z".parse().unwrap();
+    Record::new(kind, at, subject.clone(), said).within(namespace)
+}
+
+/// A run of each of two namespaces over the same data; one model is served.
+fn world() -> Vec<Record> {
+    let data = EntityId::data("dvc", "md5:d41d8cd98f00b204e9800998ecf8427e.dir").unwrap();
+    let mut records = Vec::new();
+    for (number, namespace) in ["vision", "nlp"].into_iter().enumerate() {
+        let run = EntityId::run(&cluster(), &format!("run-{number}"));
+        let attempt = EntityId::attempt(&cluster(), &format!("pod-{number}"));
+        let model = EntityId::reference(&format!("s3://models/{namespace}")).unwrap();
+        let node = EntityId::node(&cluster(), &format!("node-{number}"));
+        let state = EntityId::state(Digest::of("one state of two nodes"));
+        let driver = EntityId::part("nvidia-driver", "580.95.05").unwrap();
+        records.push(record(
+            RecordKind::Node,
+            &node,
+            None,
+            vec![
+                name(&node, &format!("gpu-{number}")),
+                edge(&state, Relation::StateOf, &node, Grade::Observed),
+                edge(&state, Relation::Holds, &driver, Grade::Observed),
+            ],
+        ));
+        records.push(record(
+            RecordKind::Run,
+            &run,
+            Some(namespace),
+            vec![
+                name(&run, "train"),
+                edge(&run, Relation::Tried, &attempt, Grade::Observed),
+                edge(&attempt, Relation::RanOn, &state, Grade::Observed),
+                edge(&attempt, Relation::RanOn, &node, Grade::Observed),
+                edge(&run, Relation::RanCode, &commit('a'), Grade::Claimed),
+                edge(&run, Relation::Used, &data, Grade::Claimed),
+                edge(&model, Relation::GeneratedBy, &run, Grade::Claimed),
+            ],
+        ));
+        let service = EntityId::service(&cluster(), &format!("service-{number}"));
+        records.push(record(
+            RecordKind::Service,
+            &service,
+            Some(namespace),
+            vec![name(&service, "live"), edge(&service, Relation::Serves, &model, Grade::Claimed)],
+        ));
+    }
+    records
+}
+
+fn log(dir: &Path) -> Log {
+    let key = match fs::read_to_string(dir.join("key")) {
+        Ok(text) => SecretKey::parse(&text).unwrap(),
+        Err(_) => {
+            let key = SecretKey::generate("c1.example.org").unwrap();
+            fs::create_dir_all(dir).unwrap();
+            fs::write(dir.join("key"), key.to_text()).unwrap();
+            key
+        }
+    };
+    Log::open(dir, key).unwrap()
+}
+
+fn asked(reader: &Reader, question: Question, namespaces: Option<&[&str]>) -> Vec<String> {
+    let namespaces =
+        namespaces.map(|all| all.iter().map(|one| (*one).to_owned()).collect::<BTreeSet<_>>());
+    let graph = reader.ask(&Ask { question, limit: Grade::Unknown, namespaces }).unwrap();
+    graph.nodes.iter().map(|node| node.id.to_string()).collect()
+}
+
+#[test]
+fn from_a_live_service_back_to_its_data_and_from_the_data_forward_to_it() {
+    let dir = tempfile::tempdir().unwrap();
+    log(dir.path()).append(&world()).unwrap();
+    let reader = Reader::open(dir.path()).unwrap();
+    let of = asked(&reader, Question::Of("vision/live".into()), None);
+    assert!(of.contains(&"data:dvc:md5:d41d8cd98f00b204e9800998ecf8427e.dir".into()), "{of:?}");
+    assert!(
+        of.contains(&"part:nvidia-driver/580.95.05".into()) && !of.contains(&"run:c1/run-1".into()),
+        "{of:?}"
+    );
+    let impact = asked(
+        &reader,
+        Question::Impact("dvc:md5:d41d8cd98f00b204e9800998ecf8427e.dir".into()),
+        None,
+    );
+    assert!(
+        impact.contains(&"service:c1/service-0".into())
+            && impact.contains(&"service:c1/service-1".into()),
+        "{impact:?}"
+    );
+    let by_driver = asked(&reader, Question::Impact("nvidia-driver/580.95.05".into()), None);
+    assert!(by_driver.contains(&"service:c1/service-0".into()), "{by_driver:?}");
+    // two nodes in one state: what ran on one does not come of the other
+    let by_node = asked(&reader, Question::Impact("gpu-0".into()), None);
+    assert!(
+        by_node.contains(&"service:c1/service-0".into())
+            && !by_node.contains(&"service:c1/service-1".into()),
+        "{by_node:?}"
+    );
+}
+
+#[test]
+fn a_reader_of_one_namespace_sees_nothing_of_another() {
+    let dir = tempfile::tempdir().unwrap();
+    log(dir.path()).append(&world()).unwrap();
+    let reader = Reader::open(dir.path()).unwrap();
+    let namespaces = Some([String::from("nlp")].into());
+    let question = Question::Impact(commit('a').to_string());
+    let graph = reader
+        .ask(&Ask { question, limit: Grade::Unknown, namespaces: namespaces.clone() })
+        .unwrap();
+    let text = serde_json::to_string(&graph).unwrap();
+    assert!(
+        text.contains("run-1") && !text.contains("run-0") && !text.contains("vision"),
+        "{text}"
+    );
+    assert!(graph.hidden > 0);
+    let question = Question::Of("vision/live".into());
+    assert!(reader.ask(&Ask { question, limit: Grade::Unknown, namespaces }).is_err());
+}
+
+#[test]
+fn a_question_can_ask_for_a_lowest_grade() {
+    let dir = tempfile::tempdir().unwrap();
+    log(dir.path()).append(&world()).unwrap();
+    let reader = Reader::open(dir.path()).unwrap();
+    let question = Question::Of("run:c1/run-0".into());
+    let graph = reader.ask(&Ask { question, limit: Grade::Observed, namespaces: None }).unwrap();
+    assert!(
+        graph.edges.iter().all(|edge| edge.grade == Grade::Observed) && !graph.edges.is_empty()
+    );
+}
+
+#[test]
+fn a_log_that_is_opened_again_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    for round in 0..4 {
+        let mut log = log(dir.path());
+        assert_eq!(log.reading().leaves().unwrap(), round * 6);
+        log.append(&world()).unwrap();
+    }
+    let key = SecretKey::parse(&fs::read_to_string(dir.path().join("key")).unwrap()).unwrap();
+    let verified = verify(dir.path(), &key.public(), &[]).unwrap();
+    assert!(verified.is_whole() && verified.size == 24, "{verified:?}");
+}
+
+#[test]
+fn a_log_has_one_writer_and_one_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = log(dir.path());
+    let key = || SecretKey::generate("c1.example.org").unwrap();
+    assert!(matches!(Log::open(dir.path(), key()), Err(sitewright_ledger::Error::Busy { .. })));
+    drop(first);
+    let mut again = log(dir.path());
+    again.append(&world()).unwrap();
+    drop(again);
+    assert!(matches!(Log::open(dir.path(), key()), Err(sitewright_ledger::Error::Key { .. })));
+}
+
+#[test]
+fn an_index_that_is_made_again_has_the_same_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = log(dir.path());
+    let mut digests = Vec::new();
+    for _ in 0..3 {
+        log.append(&world()).unwrap();
+        digests.push(Index::open(dir.path(), log.reading()).unwrap().digest().unwrap());
+    }
+    fs::remove_file(dir.path().join("index.db")).unwrap();
+    let again = Index::open(dir.path(), log.reading()).unwrap();
+    assert_eq!(again.digest().unwrap(), digests[2]);
+    assert_ne!(digests[1], digests[2]);
+}
+
+#[test]
+fn what_is_erased_is_gone_from_the_disk_and_the_log_still_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = log(dir.path());
+    let run = EntityId::run(&cluster(), "secret-run");
+    log.append(&world()).unwrap();
+    let said = vec![name(&run, "patient-4711")];
+    let at = log.append(&[record(RecordKind::Run, &run, Some("clinic"), said)]).unwrap().first;
+    assert!(log.erase(at).unwrap());
+    let public = log.key().public();
+    drop(log);
+    for file in ["log.db", "log.db-wal"] {
+        let bytes = fs::read(dir.path().join(file)).unwrap_or_default();
+        assert!(!bytes.windows(12).any(|part| part == b"patient-4711"), "{file}");
+    }
+    let verified = verify(dir.path(), &public, &[]).unwrap();
+    assert!(verified.is_whole() && verified.erased == 1, "{verified:?}");
+}
+
+/// Every byte of every file of an export, one after another.
+#[test]
+fn no_byte_of_an_export_can_be_changed_unnoticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, out) = (dir.path().join("db"), dir.path().join("out"));
+    let mut log = log(&db);
+    log.append(&world()[..2]).unwrap();
+    assert_eq!(export(log.reading(), &out).unwrap(), 2);
+    let public = log.key().public();
+    assert!(verify(&out, &public, &[]).unwrap().is_whole());
+    let mut files = Vec::new();
+    let mut folders = vec![out.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { files.push(path) }
+        }
+    }
+    assert!(files.len() >= 4, "{files:?}");
+    for file in files.iter().filter(|file| !file.ends_with("key.pub")) {
+        let bytes = fs::read(file).unwrap();
+        for at in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1 << (at % 8);
+            fs::write(file, &changed).unwrap();
+            let whole = verify(&out, &public, &[]).is_ok_and(|verified| verified.is_whole());
+            assert!(!whole, "byte {at} of {}", file.display());
+        }
+        fs::write(file, &bytes[..bytes.len() - 1]).unwrap();
+        assert!(!verify(&out, &public, &[]).is_ok_and(|verified| verified.is_whole()));
+        fs::write(file, &bytes).unwrap();
+    }
+    fs::write(out.join("tile/entries/001.p"), b"").unwrap();
+    assert!(!verify(&out, &public, &[]).unwrap().is_whole(), "a file that nobody vouches for");
+}
+
+/// Of a database not every byte means something: but one that changes what is read is found.
+#[test]
+fn no_row_of_the_databases_can_be_changed_unnoticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = log(dir.path());
+    log.append(&world()).unwrap();
+    Index::open(dir.path(), log.reading()).unwrap();
+    let public = log.key().public();
+    drop(log);
+    assert!(verify(dir.path(), &public, &[]).unwrap().is_whole());
+    for (file, sql) in [
+        ("log.db", "UPDATE leaf SET header = replace(header, 'run', 'ruN') WHERE position = 1"),
+        ("log.db", "UPDATE body SET bytes = replace(bytes, 'train', 'trail') WHERE position = 1"),
+        (
+            "log.db",
+            "UPDATE body SET bytes = (SELECT bytes FROM body WHERE position = 4) WHERE position = 1",
+        ),
+        ("log.db", "UPDATE tile SET hashes = zeroblob(length(hashes))"),
+        ("log.db", "INSERT INTO tile VALUES (3, 0, zeroblob(32))"),
+        ("log.db", "DELETE FROM tile"),
+        ("log.db", "UPDATE subject SET count = count + 1 WHERE id LIKE 'run%'"),
+        ("log.db", "INSERT INTO leaf SELECT 6, header FROM leaf WHERE position = 5"),
+        ("log.db", "DELETE FROM leaf WHERE position = 5"),
+        ("log.db", "UPDATE meta SET value = replace(value, 'c1.', 'c2.') WHERE key = 'checkpoint'"),
+        ("index.db", "UPDATE fact SET value = 'other' WHERE field = 'name'"),
+        ("index.db", "UPDATE fact SET grade = 0 WHERE rowid > 0"),
+        ("index.db", "UPDATE tie SET grade = 0"),
+        ("index.db", "DELETE FROM tie WHERE relation = 0"),
+        ("index.db", "UPDATE thing SET namespace = 'nlp'"),
+        (
+            "index.db",
+            "INSERT INTO thing (id) VALUES ('commit:0000000000000000000000000000000000000000')",
+        ),
+        ("index.db", "INSERT INTO blind VALUES (1, 'a', 'b', 'c')"),
+    ] {
+        if sql.contains("rowid") {
+            continue; // tables without rowid have none
+        }
+        let path = dir.path().join(file);
+        let db = rusqlite::Connection::open(&path).unwrap();
+        db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+        let before = fs::read(&path).unwrap();
+        assert!(db.execute(sql, []).unwrap() > 0, "{sql}");
+        db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+        drop(db);
+        let whole = verify(dir.path(), &public, &[]).is_ok_and(|verified| verified.is_whole());
+        assert!(!whole, "{sql}");
+        for end in ["-wal", "-shm"] {
+            let _ = fs::remove_file(dir.path().join(format!("{file}{end}")));
+        }
+        fs::write(&path, before).unwrap();
+        assert!(verify(dir.path(), &public, &[]).unwrap().is_whole(), "after {sql}");
+    }
+}
+
+#[test]
+fn an_export_is_a_log_that_can_be_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, out) = (dir.path().join("db"), dir.path().join("out"));
+    let mut log = log(&db);
+    for _ in 0..100 {
+        log.append(&world()).unwrap();
+    }
+    export(log.reading(), &out).unwrap();
+    for _ in 0..100 {
+        log.append(&world()).unwrap();
+    }
+    assert_eq!(export(log.reading(), &out).unwrap(), 1200);
+    let verified = verify(&out, &log.key().public(), &[]).unwrap();
+    assert!(verified.is_whole() && verified.size == 1200, "{verified:?}");
+    let mut read = 0;
+    import(&out, |position, leaf, body| {
+        assert_eq!(log.reading().headers(position, 1).unwrap()[0], leaf);
+        assert!(body.is_some());
+        read += 1;
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(read, 1200);
+    let reading = Reading::open(&db).unwrap();
+    let leaf = &reading.headers(700, 1).unwrap()[0];
+    let proof = reading.inclusion(700, 1200).unwrap();
+    let leaves: Vec<_> = reading
+        .headers(0, 1200)
+        .unwrap()
+        .iter()
+        .map(|leaf| sitewright_ledger::leaf_hash(leaf))
+        .collect();
+    let root = sitewright_ledger::root_of(&leaves);
+    let hash = sitewright_ledger::leaf_hash(leaf);
+    assert!(sitewright_ledger::proves_inclusion(hash, 700, 1200, &root, &proof));
+    let old = sitewright_ledger::root_of(&leaves[..600]);
+    let proof = reading.consistency(600, 1200).unwrap();
+    assert!(sitewright_ledger::proves_consistency((600, &old), (1200, &root), &proof));
+}
