@@ -7,7 +7,11 @@ mod agent;
 pub mod cli;
 mod commands;
 mod forge;
+mod lineage;
 pub mod output;
 pub mod pipeline;
 mod plans;
 mod weigh;
+
+/// The version of this program.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");

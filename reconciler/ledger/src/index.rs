@@ -362,19 +362,6 @@ impl Index {
         found.map_err(|error| self.of(error))
     }
 
-    /// Returns where ties of `relation` lead from a thing.
-    ///
-    /// # Errors
-    /// The index cannot be read.
-    pub fn leads_to(&self, from: &EntityId, relation: Relation) -> Result<Vec<EntityId>, Error> {
-        let Some(number) = self.find(from.as_str())? else { return Ok(Vec::new()) };
-        let mut found = Vec::new();
-        for tie in self.up(number)?.into_iter().filter(|tie| tie.relation == relation) {
-            found.extend(self.thing(tie.up)?.map(|(id, _)| id));
-        }
-        Ok(found)
-    }
-
     /// Returns every interval in which something may have been missed: position, since, until, why.
     pub(crate) fn blind(&self) -> Result<Vec<(u64, String, String, String)>, Error> {
         let mut query =

@@ -24,7 +24,7 @@ pub use self::{
     record::{FORMAT as RECORD_FORMAT, LEAF as LEAF_FORMAT},
     record::{Header, Record, RecordKind, Source, Statement},
     relation::Relation,
-    workload::{Seen, Work, attempt, image_of, kinds, serving, work},
+    workload::{Seen, Work, attempt, image_of, kinds, ran_on, serving, work},
 };
 
 /// The domain of annotations and of names that are ours.

@@ -16,7 +16,8 @@ use sitewright_model::{
     digest::Digest,
     format::site::DriftPolicy,
     live::{Live, Reach},
-    object::GroupKind,
+    name::SiteName,
+    object::{GroupKind, Uid},
     plan::{self, Action, ApprovalFile, Consent, Plan},
     render,
     revision::Revision,
@@ -44,6 +45,7 @@ use super::{
     web::{Fetched, Measure, Reconciled, Stage},
 };
 use crate::{
+    lineage::Chronicle,
     pipeline::{self, Footprint},
     weigh::{Weighed, weigh},
 };
@@ -88,6 +90,8 @@ pub(crate) struct Following {
     pub(crate) claims: Claims,
     /// Where it is measured.
     pub(crate) measure: Measure,
+    /// Where it is recorded.
+    pub(crate) chronicle: Chronicle,
     /// What was followed before.
     pub(crate) history: History,
 }
@@ -122,6 +126,11 @@ pub(super) struct Reports {
     state: watch::Sender<State>,
     news: mpsc::Sender<Traced<News>>,
     measure: Measure,
+    chronicle: Chronicle,
+    cluster: Uid,
+    site: Option<SiteName>,
+    /// What is in force, as it was recorded last.
+    in_force: Option<Digest>,
 }
 
 /// What is desired now, the watches over it, and the right to it.
@@ -200,12 +209,20 @@ impl Reconciler {
     ) -> (Self, Told) {
         let (state_sender, state) = watch::channel(State::default());
         let (news_sender, news) = mpsc::channel(NEWS);
-        let measure = following.measure.clone();
+        let reports = Reports {
+            state: state_sender,
+            news: news_sender,
+            measure: following.measure.clone(),
+            chronicle: following.chronicle.clone(),
+            cluster: following.cluster.facts().uid.clone(),
+            site: None,
+            in_force: None,
+        };
         let reconciler = Self {
             following,
             trigger,
             stop,
-            reports: Reports { state: state_sender, news: news_sender, measure },
+            reports,
             state: State::default(),
             current: None,
             fights: Fights::default(),
@@ -370,6 +387,9 @@ impl Reconciler {
         self.following.history.goes_on(revision.commit.as_deref());
         if self.state.applied.as_ref().is_some_and(|applied| applied.inputs == revision.inputs) {
             self.state.applied = Some(revision.clone());
+            if let Some(current) = &self.current {
+                self.reports.in_force(&current.desired, &revision);
+            }
         }
         self.state.observed = Some(revision);
         self.state.rejected = None;
@@ -504,6 +524,7 @@ impl Reconciler {
         self.put_in_force().await?;
         let Some(current) = &mut self.current else { return Ok(Next::Rest) };
         let desired = Arc::clone(&current.desired);
+        self.reports.in_force(&desired, &desired.revision);
         let approvals = current.approvals.clone();
         current.watches.follow(&kinds(&desired)).await?;
         // what was noticed until here is seen by the look that follows
@@ -592,6 +613,7 @@ impl Reconciler {
     }
 
     pub(super) fn conclude(&mut self, report: &Report, reach: &Reach) {
+        self.reports.applied(report);
         let news = self.state.applied(report, reach, Timestamp::now());
         self.reports.tell(news);
         match report.end {
@@ -690,9 +712,31 @@ impl Reconciler {
 }
 
 impl Reports {
+    /// Records that `desired` is in force from now on, unless it was already.
+    ///
+    /// `revision` is what git has: a commit that does not touch the site is in force as well.
+    pub(super) fn in_force(&mut self, desired: &Desired, revision: &Revision) {
+        // an old commit that comes back is another epoch, even where it renders the same
+        let inputs = revision.inputs.to_string();
+        let commit = revision.commit.clone().unwrap_or_default();
+        let sign = Digest::of_parts([inputs, commit, desired.digest.to_string()]);
+        if self.in_force.replace(sign) != Some(sign) {
+            self.site = Some(desired.site.clone());
+            let Desired { site, digest, .. } = desired;
+            self.chronicle.began(&self.cluster.0, site, revision, *digest);
+        }
+    }
+
+    fn applied(&self, report: &Report) {
+        self.chronicle.applied(&self.cluster.0, report);
+    }
+
     pub(super) fn tell(&self, news: impl IntoIterator<Item = News>) {
         for news in news {
             self.measure.told(&news);
+            if let Some(site) = &self.site {
+                self.chronicle.told(&self.cluster.0, site, &news);
+            }
             // who does not read them loses sentences, and no facts: those are in the state
             let _ = self.news.try_send(Traced::here(news));
         }

@@ -259,6 +259,7 @@ impl Tended {
             name: format!("SiteSync {}", self.key),
             claims: self.claims.clone(),
             measure: self.measure(),
+            chronicle: self.web.chronicle.clone(),
             history: History {
                 before: self.sync.status.as_ref().and_then(last_commit),
                 accepted: spec.source.accept_rewritten.clone(),

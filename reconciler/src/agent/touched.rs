@@ -87,6 +87,9 @@ impl Reconciler {
         if !is_harmless(&plan) {
             return Ok(None);
         }
+        if let Some(current) = &self.current {
+            self.reports.in_force(&current.desired, &current.desired.revision);
+        }
         let begun = Instant::now();
         let (report, next) = self.apply(&part, &plan, &live).await?;
         self.following.measure.took(Stage::Apply, begun);

@@ -9,6 +9,7 @@ use sitewright_cluster::{CancellationToken, Cluster, Error, Listener};
 use sitewright_model::{
     code::{agent, machine},
     diagnostic::{Diagnostic, Diagnostics},
+    lineage::ClusterId,
 };
 use sitewright_source::{Location, Settings, Snapshot, outbound::Reach};
 use tokio::net::TcpListener;
@@ -20,6 +21,7 @@ use crate::{
         Polls, Reason, Reconciler, Shard, Told, Trigger, Web, hook_routes, serve, status_routes,
     },
     cli::{Context, Exit, Failure, LogFormat, Stage},
+    lineage::{Recorder, Setup},
     output::words,
 };
 
@@ -74,6 +76,12 @@ pub(crate) struct Agent {
     /// machine and its link]
     #[arg(long, value_name = "HOSTS", conflicts_with = "site")]
     notify_hosts: Option<String>,
+    /// Record lineage in this folder: what runs on the cluster, and under which commit
+    #[arg(long, value_name = "DIR", requires = "lineage_key")]
+    lineage: Option<PathBuf>,
+    /// The file of the key that signs the record, as `sitewright lineage key` writes it
+    #[arg(long, value_name = "FILE", requires = "lineage")]
+    lineage_key: Option<PathBuf>,
 }
 
 const EXAMPLES: &str = "\
@@ -102,15 +110,19 @@ impl Agent {
         let pace = Pace { poll: self.poll, resync: self.resync };
         context.interrupt.enter(Stage::Applying);
         let stop = context.interrupt.token();
+        let recorder = self.recorder(&cluster);
+        let chronicle = recorder.as_ref().map(Recorder::chronicle).unwrap_or_default();
+        let record = record(recorder, &cluster, &stop);
         let following = Following {
             poll: Polls::default().join(location),
             settings,
-            cluster,
+            cluster: cluster.clone(),
             pace,
             drift: None,
             name: "this program".to_owned(),
             claims: Claims::default(),
             measure: Measure::default(),
+            chronicle: chronicle.clone(),
             history: History::default(),
         };
         let (reconciler, told) = Reconciler::new(following, trigger, stop.clone());
@@ -118,7 +130,8 @@ impl Agent {
             tokio::join!(
                 reconciler.run(),
                 tell(context, told, &notifier),
-                notifier.run(&notifications::Environment, &stop)
+                notifier.run(&notifications::Environment, &stop),
+                record
             )
         });
         Ok(context.interrupt.exit().unwrap_or(Exit::Success))
@@ -166,7 +179,7 @@ impl Agent {
     ) -> Result<(), Error> {
         if !self.elect {
             web.metrics.leads(true);
-            self.fleet(cluster, settings, web, stop.child_token()).run().await;
+            self.follow_all(cluster, settings, web, stop.child_token()).await;
             return Ok(());
         }
         while !stop.is_cancelled() {
@@ -180,8 +193,8 @@ impl Agent {
             tracing::info!(target: NEWS, "at work");
             web.metrics.leads(true);
             let over = stop.child_token();
-            let fleet = self.fleet(&leadership.over(cluster), settings, web, over.clone());
-            let work = fleet.run();
+            let led = leadership.over(cluster);
+            let work = self.follow_all(&led, settings, web, over.clone());
             let mut work = std::pin::pin!(work);
             tokio::select! {
                 () = &mut work => {
@@ -195,6 +208,32 @@ impl Agent {
             }
         }
         Ok(())
+    }
+
+    /// Follows all SiteSyncs, and records what runs meanwhile.
+    async fn follow_all(
+        &self,
+        cluster: &Cluster,
+        settings: &Settings,
+        web: &Web,
+        stop: CancellationToken,
+    ) {
+        let recorder = self.recorder(cluster);
+        let chronicle = recorder.as_ref().map(Recorder::chronicle).unwrap_or_default();
+        let web = Web { chronicle, ..web.clone() };
+        let over = CancellationToken::new();
+        let work = async {
+            self.fleet(cluster, settings, &web, stop).run().await;
+            over.cancel();
+        };
+        tokio::join!(work, record(recorder, cluster, &over));
+    }
+
+    /// Opens the record, where there is to be one.
+    fn recorder(&self, cluster: &Cluster) -> Option<Recorder> {
+        let (dir, key) = (self.lineage.clone()?, self.lineage_key.clone()?);
+        let cluster = ClusterId::new(cluster.facts().uid.to_string());
+        Some(Recorder::new(Setup { dir, key, cluster }))
     }
 
     fn fleet(
@@ -227,6 +266,13 @@ impl Agent {
             None => None,
         };
         Ok(Served { listeners: [Some(status), hooks] })
+    }
+}
+
+/// Records what runs on the cluster until it is stopped, where it is recorded.
+async fn record(recorder: Option<Recorder>, cluster: &Cluster, stop: &CancellationToken) {
+    if let Some(recorder) = recorder {
+        recorder.run(cluster, stop).await;
     }
 }
 

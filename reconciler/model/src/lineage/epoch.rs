@@ -82,10 +82,23 @@ impl Began<'_> {
         EntityId::epoch(self.cluster, self.site.as_str(), digest)
     }
 
+    /// Returns that `epoch` puts the commit in force: this one, or the one before that goes on.
+    pub fn puts_in_force(&self, epoch: &EntityId) -> Vec<Statement> {
+        let source = Source::rule("agent");
+        let Some(commit) = self.revision.commit.as_deref().and_then(EntityId::commit) else {
+            return Vec::new();
+        };
+        let uri = format!("git+{}", clean(&self.revision.repository));
+        vec![
+            Statement::edge(epoch, Relation::PutInForce, &commit, Grade::Observed, &source),
+            Statement::fact(&commit, "uri", uri, Grade::Observed, &source),
+        ]
+    }
+
     /// Returns what is said of its beginning.
     pub fn statements(&self) -> Vec<Statement> {
         let (id, source) = (self.id(), Source::rule("agent"));
-        let Revision { repository, path, reference, commit, dirty, inputs } = self.revision;
+        let Revision { repository, path, reference, dirty, inputs, commit: _ } = self.revision;
         let fact =
             |field: &str, value: &str| Statement::fact(&id, field, value, Grade::Observed, &source);
         let mut said = vec![
@@ -103,17 +116,7 @@ impl Began<'_> {
         if *dirty {
             said.push(fact("dirty", "true"));
         }
-        if let Some(commit) = commit.as_deref().and_then(EntityId::commit) {
-            said.push(Statement::edge(
-                &id,
-                Relation::PutInForce,
-                &commit,
-                Grade::Observed,
-                &source,
-            ));
-            let uri = format!("git+{}", clean(repository));
-            said.push(Statement::fact(&commit, "uri", uri, Grade::Observed, &source));
-        }
+        said.extend(self.puts_in_force(&id));
         said.extend(self.before.map(|before| {
             Statement::edge(&id, Relation::Follows, before, Grade::Observed, &source)
         }));

@@ -305,12 +305,7 @@ fn admission(seen: &Seen<'_>) -> Option<(EntityId, Vec<Statement>)> {
 }
 
 /// Returns what a pod says of its run and of itself as an attempt; none where it belongs to no run.
-///
-/// `node` is the state that its node was seen in last.
-pub fn attempt(
-    seen: &Seen<'_>,
-    node: Option<&EntityId>,
-) -> Option<(EntityId, EntityId, Vec<Statement>)> {
+pub fn attempt(seen: &Seen<'_>) -> Option<(EntityId, EntityId, Vec<Statement>)> {
     let run = seen.run()?;
     let (run_id, id) =
         (EntityId::run(seen.cluster, &run.uid), EntityId::attempt(seen.cluster, seen.uid()));
@@ -339,12 +334,16 @@ pub fn attempt(
         ("deletedAt", "/metadata/deletionTimestamp"),
     ];
     said.extend(seen.facts(&id, &source, fields));
-    said.extend(node.map(|state| {
-        Statement::edge(&id, Relation::RanOn, state, Grade::Observed, &source.at("spec.nodeName"))
-    }));
     containers(seen, &run_id, &id, &source, &mut said);
     volumes(seen, &run_id, &source, &mut said);
     Some((run_id, id, said))
+}
+
+/// Returns that an attempt ran on a node, which was in `state` then.
+pub fn ran_on(attempt: &EntityId, node: &EntityId, state: &EntityId) -> [Statement; 2] {
+    let source =
+        Source::rule("spec.nodeName of the pod, and the state in which the node was seen last");
+    [node, state].map(|to| Statement::edge(attempt, Relation::RanOn, to, Grade::Observed, &source))
 }
 
 /// Says what the containers of a pod are, ran as, and left.
@@ -652,7 +651,7 @@ mod tests {
                 "env": [{ "name": "AWS_SECRET", "value": "hunter2" }],
             }] },
         });
-        let (_, _, said) = attempt(&seen(&cluster, &body, &pod, &[]), None).unwrap();
+        let (_, _, said) = attempt(&seen(&cluster, &body, &pod, &[])).unwrap();
         let text = serde_json::to_string(&said).unwrap();
         assert!(!text.contains("hunter2"), "{text}");
         assert!(text.contains("AWS_SECRET") && text.contains(r#"\"0.1\""#), "{text}");
@@ -669,7 +668,7 @@ mod tests {
             "status": { "containerStatuses": [{ "name": "main", "imageID": format!("host/image@{digest}"), "state": {
                 "terminated": { "exitCode": 0, "message": r#"{"outputs": ["s3://models/r/1"]}"# } } }] },
         });
-        let (run, id, said) = attempt(&seen(&cluster, &body, &pod, &[]), None).unwrap();
+        let (run, id, said) = attempt(&seen(&cluster, &body, &pod, &[])).unwrap();
         let edges: Vec<(String, Relation, String, Grade)> = said
             .iter()
             .filter_map(|one| match one {

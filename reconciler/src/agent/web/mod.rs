@@ -18,6 +18,7 @@ pub(crate) use self::{
 use std::path::PathBuf;
 
 use super::notifications::Outbox;
+use crate::lineage::Chronicle;
 
 /// What is behind the listeners, and how messages leave. Clones are the same.
 #[derive(Clone, Default)]
@@ -32,4 +33,6 @@ pub(crate) struct Web {
     pub(crate) vitals: Vitals,
     /// How others are told.
     pub(crate) outbox: Outbox,
+    /// Where it is recorded what the agent does.
+    pub(crate) chronicle: Chronicle,
 }

@@ -1,0 +1,26 @@
+//! Lineage where it meets the rest: what the agent and the cluster show becomes records; questions become answers.
+//!
+//! Comes in: sightings of workloads, and what the agent did. Goes out: records in the ledger. Never: a write to an object
+//! of somebody, a wait of the agent for the record, or a failure of it because of one of the record.
+
+mod chronicle;
+mod recorder;
+
+pub(crate) use self::{
+    chronicle::Chronicle,
+    recorder::{Recorder, Setup},
+};
+
+use std::path::Path;
+
+use sitewright_ledger::{Error, SecretKey};
+
+/// Reads the key that signs a log.
+///
+/// # Errors
+/// There is none, or it is none.
+pub(crate) fn read_key(path: &Path) -> Result<SecretKey, Error> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Error::File { path: path.to_owned(), why: error.to_string() })?;
+    SecretKey::parse(&text)
+}
