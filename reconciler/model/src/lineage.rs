@@ -8,6 +8,7 @@
 //! statement stands beside the earlier one, and what differs is shown as a conflict.
 
 pub mod claim;
+pub mod compare;
 pub mod epoch;
 mod grade;
 mod graph;

@@ -14,6 +14,7 @@ mod explain;
 mod file;
 mod init;
 mod install;
+mod lineage;
 mod lock;
 mod man;
 mod named;
@@ -43,6 +44,7 @@ pub(crate) enum Command {
     Install(install::Install),
     Status(status::Status),
     Drift(drift::Drift),
+    Lineage(lineage::Lineage),
     Doctor(doctor::Doctor),
     Explain(explain::Explain),
     Completions(completions::Completions),
@@ -64,6 +66,7 @@ impl Command {
             Self::Install(command) => command.run(context),
             Self::Status(command) => command.run(context),
             Self::Drift(command) => command.run(context),
+            Self::Lineage(command) => command.run(context),
             Self::Doctor(command) => command.run(context),
             Self::Explain(command) => command.run(context),
             Self::Completions(command) => command.run(context),

@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod drift;
 pub mod event;
 pub mod field;
+pub mod lineage;
 pub mod look;
 pub mod plan;
 pub mod progress;

@@ -85,6 +85,10 @@ impl Began<'_> {
     /// Returns that `epoch` puts the commit in force: this one, or the one before that goes on.
     pub fn puts_in_force(&self, epoch: &EntityId) -> Vec<Statement> {
         let source = Source::rule("agent");
+        // of a working tree that differs from its commit, the commit says nothing
+        if self.revision.dirty {
+            return Vec::new();
+        }
         let Some(commit) = self.revision.commit.as_deref().and_then(EntityId::commit) else {
             return Vec::new();
         };

@@ -19,6 +19,7 @@ mod gates;
 mod graph;
 mod guards;
 mod install;
+mod lineage;
 mod lost_inventory;
 mod notifications;
 mod ownership;
