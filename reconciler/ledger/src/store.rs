@@ -343,6 +343,16 @@ impl Reading {
         Ok(self.meta("alive")?.and_then(|text| text.parse().ok()))
     }
 
+    /// Returns when the last leaf was recorded.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn last_leaf(&self) -> Result<Option<Timestamp>, Error> {
+        let Some(last) = self.leaves()?.checked_sub(1) else { return Ok(None) };
+        let leaf = self.headers(last, 1)?.pop();
+        Ok(leaf.and_then(|leaf| serde_json::from_slice::<Header>(&leaf).ok()).map(|leaf| leaf.at))
+    }
+
     /// Returns how many leaves there are.
     ///
     /// # Errors

@@ -359,3 +359,89 @@ fn an_export_is_a_log_that_can_be_read_again() {
     let proof = reading.consistency(600, 1200).unwrap();
     assert!(sitewright_ledger::proves_consistency((600, &old), (1200, &root), &proof));
 }
+
+/// A writer that is killed at any instruction: the test runs itself as the writer, and kills it again and again.
+#[test]
+fn a_killed_writer_loses_nothing_that_was_acknowledged() {
+    use std::io::{BufRead, BufReader, Write};
+    const WRITES_HERE: &str = "SITEWRIGHT_TEST_WRITES_HERE";
+    if let Some(dir) = std::env::var_os(WRITES_HERE) {
+        let mut log = log(Path::new(&dir));
+        loop {
+            let appended = log.append(&world()).unwrap();
+            let mut out = std::io::stdout();
+            writeln!(out, "acknowledged {}", appended.first + appended.count).unwrap();
+            out.flush().unwrap();
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    drop(log(dir.path()));
+    let mut acknowledged = 0;
+    for round in 0..12u64 {
+        let mut writer = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "a_killed_writer_loses_nothing_that_was_acknowledged", "--nocapture"])
+            .env(WRITES_HERE, dir.path())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(writer.stdout.take().unwrap()).lines();
+        let mut left = 1 + round * 7 % 11;
+        for line in lines {
+            let Ok(line) = line else { break };
+            let Some((_, number)) = line.split_once("acknowledged ") else { continue };
+            acknowledged = number.parse::<u64>().unwrap();
+            left = left.saturating_sub(1);
+            if left == 0 {
+                // somewhere within the next write
+                std::thread::sleep(std::time::Duration::from_micros(137 * (round + 1)));
+                writer.kill().unwrap();
+            }
+        }
+        writer.wait().unwrap();
+        let log = log(dir.path());
+        assert!(log.reading().leaves().unwrap() >= acknowledged, "round {round}");
+        let public = log.key().public();
+        drop(log);
+        let verified = verify(dir.path(), &public, &[]).unwrap();
+        assert!(verified.is_whole(), "round {round}: {verified:?}");
+    }
+    assert!(acknowledged > 50);
+}
+
+/// A byte of the files that is flipped is found, or nothing that is read has changed.
+#[test]
+fn a_flipped_byte_of_the_database_is_found_or_means_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = log(dir.path());
+    log.append(&world()).unwrap();
+    Index::open(dir.path(), log.reading()).unwrap();
+    let public = log.key().public();
+    drop(log);
+    let db = rusqlite::Connection::open(dir.path().join("log.db")).unwrap();
+    db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    drop(db);
+    let path = dir.path().join("log.db");
+    let bytes = fs::read(&path).unwrap();
+    let whole = |dir: &Path| {
+        let reading = Reading::open(dir).ok()?;
+        let all = (reading.headers(0, 100).ok()?, reading.bodies(0, 100).ok()?);
+        Some((all, reading.checkpoint().ok()??.to_string()))
+    };
+    let before = whole(dir.path()).unwrap();
+    let mut found = 0;
+    // every 31st byte: all of them take a minute, and find no more
+    for at in (0..bytes.len()).step_by(31) {
+        let mut changed = bytes.clone();
+        changed[at] ^= 0x10;
+        for end in ["-wal", "-shm"] {
+            let _ = fs::remove_file(dir.path().join(format!("log.db{end}")));
+        }
+        fs::write(&path, &changed).unwrap();
+        if verify(dir.path(), &public, &[]).is_ok_and(|verified| verified.is_whole()) {
+            assert_eq!(whole(dir.path()).as_ref(), Some(&before), "byte {at}");
+        } else {
+            found += 1;
+        }
+    }
+    assert!(found > 100, "{found}");
+}

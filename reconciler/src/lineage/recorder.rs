@@ -170,8 +170,9 @@ impl Desk {
         let key = super::read_key(key)?;
         let salt = key.secret_for("person").to_vec();
         let log = Log::open(dir, key)?;
-        let alive = log.reading().last_alive()?;
-        let is_new = log.reading().leaves()? == 0;
+        let leaves = log.reading().leaves()?;
+        let is_new = leaves == 0;
+        let alive = log.reading().last_alive()?.max(log.reading().last_leaf()?);
         let index = Index::open(dir, log.reading())?;
         let known = Index::open(dir, &Reading::open(dir)?)?;
         let subject = EntityId::node(cluster, "cluster");

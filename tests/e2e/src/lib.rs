@@ -93,6 +93,13 @@ impl Lab {
         lab
     }
 
+    /// Makes an empty site on another control plane, as a user of its own; `name` is also its namespace, which exists.
+    pub fn at(control_plane: &'static ControlPlane, name: &str) -> Self {
+        let lab = Self::on(control_plane, &as_lab(control_plane, name), name);
+        lab.kubectl(&["create", "namespace", name]);
+        lab
+    }
+
     /// Makes an empty site, with its namespace, on the shared control plane behind a proxy.
     pub fn behind_proxy(name: &str) -> (Self, FaultProxy) {
         let proxy = FaultProxy::start_as(control_plane(), &audit::user(name), &["system:masters"]);

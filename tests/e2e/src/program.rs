@@ -162,7 +162,7 @@ impl Handle {
     }
 
     /// The process id.
-    pub(crate) fn process(&self) -> u32 {
+    pub fn process(&self) -> u32 {
         self.process
     }
 

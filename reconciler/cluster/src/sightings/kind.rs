@@ -59,8 +59,9 @@ enum End {
 #[derive(Deserialize)]
 struct List {
     metadata: ListMetadata,
+    /// `null` where an answer of metadata only has no object in it.
     #[serde(default)]
-    items: Vec<Value>,
+    items: Option<Vec<Value>>,
 }
 
 #[derive(Deserialize)]
@@ -138,7 +139,7 @@ impl KindWatch {
             let list: List = self.http.ask(request).await?.json()?;
             // the pages of one list are all of the version of the first
             let of_first = version.get_or_insert(list.metadata.resource_version).clone();
-            for body in list.items {
+            for body in list.items.unwrap_or_default() {
                 let uid = body.pointer("/metadata/uid").and_then(Value::as_str);
                 uids.extend(uid.map(str::to_owned));
                 self.is(body).await;

@@ -181,8 +181,8 @@ impl Graph {
         self.gaps.dedup();
     }
 
-    /// Returns how a tie is known, with what stands against it: an annotation that was changed after it was first seen,
-    /// or two sources that name different code.
+    /// Returns how a tie is known, with what stands against it: a field that was changed after it was first seen, or two
+    /// sources that name different code.
     pub fn grade(&self, edge: &Edge) -> Grade {
         let is_against = |other: &&Edge| {
             other.from == edge.from
@@ -190,8 +190,8 @@ impl Graph {
                 && other.to != edge.to
                 && other.to.kind() == edge.to.kind()
                 && (edge.relation == Relation::RanCode
-                    || (edge.grade == Grade::Claimed
-                        && other.grade == Grade::Claimed
+                    || (edge.source.uid.is_some()
+                        && edge.source.field.is_some()
                         && other.source.uid == edge.source.uid
                         && other.source.field == edge.source.field
                         && other.position != edge.position))

@@ -3,13 +3,14 @@
 use std::{
     fs,
     path::PathBuf,
+    process::Command,
     sync::OnceLock,
     thread,
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
-use sitewright_e2e::{Lab, Running, git};
+use sitewright_e2e::{Lab, Run, Running, git};
 use sitewright_testbed::{ControlPlane, Nodes, Options};
 
 const CODE: &str = "1111111111111111111111111111111111111111";
@@ -34,18 +35,19 @@ struct Recorded {
     lab: Lab,
     ledger: PathBuf,
     key: PathBuf,
+    /// The process that sees the folder, where no other does.
+    inside: Option<u32>,
 }
 
 impl Recorded {
     fn new(name: &str) -> Self {
         let control_plane = control_plane();
-        let mut lab = Lab::on(control_plane, control_plane.kubeconfig(), name);
-        lab.kubectl(&["create", "namespace", name]);
+        let mut lab = Lab::at(control_plane, name);
         lab.component("base", &config("1"));
         git(lab.folder(), &["init", "-q", "-b", "main"]);
         let (ledger, key) = (lab.folder().join("ledger"), lab.folder().join("lineage.key"));
         fs::write(lab.folder().join(".gitignore"), "ledger\nlineage.*\n").unwrap();
-        let site = Self { lab, ledger, key };
+        let site = Self { lab, ledger, key, inside: None };
         site.commit();
         let key = site.key.display().to_string();
         let run = site.lab.run(&["lineage", "key", name, "--to", &key]);
@@ -62,6 +64,12 @@ impl Recorded {
     }
 
     fn agent(&self) -> Running {
+        let running = Running::start(&mut self.agent_command());
+        running.handle().wait_to_say("NewRevision");
+        running
+    }
+
+    fn agent_command(&self) -> Command {
         let (ledger, key) = (self.ledger.display().to_string(), self.key.display().to_string());
         let arguments = [
             "agent",
@@ -76,15 +84,35 @@ impl Recorded {
             "--lineage-key",
             &key,
         ];
-        let running = Running::start(&mut self.lab.command(&arguments));
-        running.handle().wait_to_say("NewRevision");
-        running
+        self.lab.command(&arguments)
+    }
+
+    fn finish(&self, job: &str) {
+        let (namespace, label) = (self.lab.name(), format!("job={job}"));
+        let run_for = "testbed.sitewright.dev/run-for=0s";
+        self.lab.kubectl(&["annotate", "pods", "-n", namespace, "-l", &label, run_for]);
+    }
+
+    /// Runs the program where the record can be seen.
+    fn run(&self, arguments: &[&str]) -> Run {
+        let Some(process) = self.inside else { return self.lab.run(arguments) };
+        let command = self.lab.command(arguments);
+        let output = Command::new("nsenter")
+            .args(["--user", "--mount", "--preserve-credentials", "--target"])
+            .arg(process.to_string())
+            .arg(command.get_program())
+            .args(command.get_args())
+            .output()
+            .unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let code = output.status.code().unwrap_or(255);
+        Run { code, stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }
 
     fn ask(&self, question: &[&str]) -> Value {
         let ledger = self.ledger.display().to_string();
         let run =
-            self.lab.run(&[&["lineage"], question, &["-o", "json", "--ledger", &ledger]].concat());
+            self.run(&[&["lineage"], question, &["-o", "json", "--ledger", &ledger]].concat());
         assert_eq!(run.code, 0, "{question:?}: {run}");
         run.json()
     }
@@ -95,7 +123,7 @@ impl Recorded {
         let arguments = [&["lineage"], question, &["-o", "json", "--ledger", &ledger]].concat();
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
-            let run = self.lab.run(&arguments);
+            let run = self.run(&arguments);
             if run.code == 0 && run.stdout.contains(text) {
                 return run.json();
             }
@@ -107,7 +135,7 @@ impl Recorded {
     fn verify(&self) {
         let (ledger, key) = (self.ledger.display().to_string(), self.key.with_extension("pub"));
         let key = key.display().to_string();
-        let run = self.lab.run(&["lineage", "verify", &ledger, "--key", &key]);
+        let run = self.run(&["lineage", "verify", &ledger, "--key", &key]);
         assert_eq!(run.code, 0, "{run}");
     }
 
@@ -270,4 +298,196 @@ impl Recorded {
         let head = self.lab.folder().join(".git/refs/heads/main");
         fs::read_to_string(head).unwrap().trim().to_owned()
     }
+}
+
+#[test]
+fn a_job_that_is_cleaned_up_at_once_is_recorded_whole_and_nothing_of_it_is_written() {
+    let site = Recorded::new("lineage-quick");
+    let running = site.agent();
+    site.until_answered(&["explain", "gpu-0"], "stateOf");
+    running.handle().wait_to_say("Applied");
+    thread::sleep(Duration::from_secs(3));
+    let requests = site.lab.requests(|| {
+        site.submit("quick", "  ttlSecondsAfterFinished: 0", QUICK);
+        site.until_answered(&["of", &site.thing("quick")], "goneAt");
+    });
+    assert!(requests.writes().is_empty(), "{requests}");
+    // the owners of pods are known from their own watches
+    assert_eq!(requests.0.iter().filter(|event| event.verb != "watch").count(), 0, "{requests}\n{}", running.handle().said());
+    let of = site.ask(&["of", &site.thing("quick")]);
+    assert_eq!(facts(&of, "run", "outcome"), ["succeeded"]);
+    assert_eq!(facts(&of, "attempt", "train.exitCode"), ["0"]);
+    assert_eq!(edge(&of, "executedIn", IMAGE)["grade"], "observed");
+    running.handle().signal("TERM");
+    running.end();
+    site.verify();
+}
+
+#[test]
+fn what_is_forged_is_shown_as_what_it_is() {
+    let site = Recorded::new("lineage-forged");
+    let running = site.agent();
+    let other = "4".repeat(40);
+    let message = format!(
+        "        testbed.sitewright.dev/message: '{{\"code\": \"git+https://git.example.edu/x@{other}\"}}'"
+    );
+    site.submit("forged", "", &message);
+    let of = site.until_answered(&["of", &site.thing("forged")], "run:");
+    let run = of["focus"][0].as_str().unwrap().to_owned();
+    let question = ["of", run.as_str()];
+    site.until_answered(&question, IMAGE);
+    // somebody with a right to `pods/status` says that another image ran
+    let namespace = site.lab.name().to_owned();
+    let pods = ["get", "pods", "-n", &namespace, "-o", "jsonpath={.items[0].metadata.name}"];
+    let pod = site.lab.kubectl(&pods);
+    let image = format!("sha256:{}", "5".repeat(64));
+    let patch = format!(
+        r#"[{{"op": "replace", "path": "/status/containerStatuses/0/imageID", "value": "registry.example.edu/train@{image}"}}]"#
+    );
+    let patch = [
+        "patch",
+        "pod",
+        &pod,
+        "-n",
+        &namespace,
+        "--subresource=status",
+        "--type=json",
+        "-p",
+        &patch,
+    ];
+    site.lab.kubectl(&patch);
+    site.until_answered(&question, &image);
+    // and the annotation of the code is changed after the start
+    let annotation =
+        format!("lineage.sitewright.dev/data=git+https://git.example.edu/vision/data@{other}");
+    site.lab.kubectl(&["annotate", "job", "forged", "-n", &namespace, "--overwrite", &annotation]);
+    site.finish("forged");
+    site.until_answered(&question, "succeeded");
+    running.handle().signal("TERM");
+    running.end();
+
+    let text =
+        site.lab.run(&["lineage", "of", &run, "--ledger", &site.ledger.display().to_string()]);
+    for (relation, what) in [("executedIn", "image"), ("ranCode", "commit"), ("used", "commit")] {
+        let mut lines =
+            text.stdout.lines().filter(|line| line.contains(relation) && line.contains(what));
+        assert!(
+            lines.clone().count() >= 2 && lines.all(|line| line.contains("conflict")),
+            "{relation}\n{text}"
+        );
+    }
+    let again = site.ask(&["reproduce", &run]);
+    assert!(again["doubts"].to_string().contains("sources differ on its code"), "{again:#}");
+    // no claim has become more than one
+    let of = site.ask(&question);
+    let claims = of["edges"].as_array().unwrap().iter();
+    let mut claims = claims.filter(|edge| {
+        ["ranCode", "used", "generatedBy"].contains(&edge["relation"].as_str().unwrap())
+    });
+    assert!(claims.all(|edge| edge["grade"] == "claimed"), "{of:#}");
+    // and a run cannot be told from others only by what it says of itself
+    let only_observed = site.lab.run(&[
+        "lineage",
+        "of",
+        &run,
+        "--at-least",
+        "observed",
+        "--ledger",
+        &site.ledger.display().to_string(),
+    ]);
+    assert!(!only_observed.stdout.contains("ranCode"), "{only_observed}");
+}
+
+#[test]
+fn what_ends_while_nobody_records_is_called_incomplete_and_the_gap_is_signed() {
+    let site = Recorded::new("lineage-gap");
+    let running = site.agent();
+    site.submit("unseen", "  ttlSecondsAfterFinished: 0", "");
+    site.submit("lasting", "", "");
+    let of = site.until_answered(&["of", &site.thing("unseen")], IMAGE);
+    let run = of["focus"][0].as_str().unwrap().to_owned();
+    site.until_answered(&["of", &site.thing("lasting")], IMAGE);
+    let epochs = facts(&of, "epoch", "startedAt").len();
+    running.handle().signal("KILL");
+    running.end();
+    site.finish("unseen");
+    let namespace = site.lab.name().to_owned();
+    let gone = ["wait", "--for=delete", "job/unseen", "-n", &namespace, "--timeout=60s"];
+    site.lab.kubectl(&gone);
+
+    let running = site.agent();
+    let of = site.until_answered(&["of", &run], "it ended unseen between");
+    assert!(!of["gaps"].as_array().unwrap().is_empty(), "{of:#}");
+    let gaps = site.ask(&["gaps"]).to_string();
+    assert!(gaps.contains("nobody recorded"), "{gaps}");
+    // the same configuration goes on: no new epoch, and no run twice
+    let lasting = site.ask(&["of", &site.thing("lasting")]);
+    assert_eq!(facts(&lasting, "epoch", "startedAt").len(), epochs, "{lasting:#}");
+    assert!(!lasting.to_string().contains("ended unseen"));
+    running.handle().signal("TERM");
+    running.end();
+    site.verify();
+}
+
+#[test]
+fn a_full_disk_stops_neither_jobs_nor_reconciles_and_leaves_a_blind_interval() {
+    let mut site = Recorded::new("lineage-full");
+    fs::create_dir_all(&site.ledger).unwrap();
+    // the agent alone sees a file system of 32 megabytes where its record is
+    let agent = site.agent_command();
+    let mut command = Command::new("unshare");
+    command.args(["--map-root-user", "--mount", "sh", "-c"]);
+    command.arg(r#"mount -t tmpfs -o size=32m tmpfs "$LEDGER" && exec "$@""#).arg("sh");
+    command.arg(agent.get_program()).args(agent.get_args());
+    for (name, value) in agent.get_envs() {
+        if let Some(value) = value {
+            command.env(name, value);
+        }
+    }
+    command.env("LEDGER", &site.ledger);
+    if let Some(folder) = agent.get_current_dir() {
+        command.current_dir(folder);
+    }
+    let running = Running::start(&mut command);
+    running.handle().wait_to_say("NewRevision");
+    let process = running.handle().process();
+    site.inside = Some(process);
+    let inside = PathBuf::from(format!("/proc/{process}/root{}", site.ledger.display()));
+    site.until_answered(&["explain", "gpu-0"], "stateOf");
+
+    let filler = inside.join("filler");
+    let mut file = fs::File::create(&filler).unwrap();
+    while std::io::Write::write_all(&mut file, &[0; 4096]).is_ok() {}
+    site.submit("during", "", QUICK);
+    let namespace = site.lab.name().to_owned();
+    let done =
+        ["wait", "--for=condition=Complete", "job/during", "-n", &namespace, "--timeout=60s"];
+    site.lab.kubectl(&done);
+    site.lab.component("base", &config("2"));
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let value = || {
+        site.lab.kubectl(&[
+            "get",
+            "cm",
+            "settings",
+            "-n",
+            &namespace,
+            "-o",
+            "jsonpath={.data.value}",
+        ])
+    };
+    while value() != "2" {
+        assert!(Instant::now() < deadline, "the reconcile waits for the record");
+        thread::sleep(Duration::from_millis(200));
+    }
+    running.handle().wait_to_say("no space is left");
+    drop(file);
+    fs::remove_file(&filler).unwrap();
+    site.submit("after", "", QUICK);
+    site.until_answered(&["of", &site.thing("after")], "succeeded");
+    let gaps = site.ask(&["gaps"]).to_string();
+    assert!(gaps.contains("records were lost") && gaps.contains("no space is left"), "{gaps}");
+    site.verify();
+    running.handle().signal("TERM");
+    running.end();
 }
