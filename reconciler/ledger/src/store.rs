@@ -398,13 +398,20 @@ impl Reading {
         body.map(|body| parse(&body, position)).transpose()
     }
 
-    /// Returns how many records are about each thing, in order of identity.
-    pub(crate) fn subjects(&self) -> Result<Vec<(String, u64)>, Error> {
-        let sql = "SELECT id, count FROM subject ORDER BY id";
-        let mut query = self.db.prepare(sql).map_err(|error| self.of(error))?;
-        let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get::<_, i64>(1)? as u64));
-        let rows = query.query_map([], row).map_err(|error| self.of(error))?;
-        rows.collect::<Result<_, _>>().map_err(|error| self.of(error))
+    /// Calls `each` with every thing, and how many records are about it.
+    pub(crate) fn subjects(&self, mut each: impl FnMut(&str, u64)) -> Result<(), Error> {
+        let mut query =
+            self.db.prepare("SELECT id, count FROM subject").map_err(|error| self.of(error))?;
+        let mut rows = query.query([]).map_err(|error| self.of(error))?;
+        while let Some(row) = rows.next().map_err(|error| self.of(error))? {
+            let id = row.get_ref(0).and_then(|id| Ok(id.as_str()?));
+            let count: rusqlite::Result<i64> = row.get(1);
+            each(
+                id.map_err(|error| self.of(error))?,
+                count.map_err(|error| self.of(error))? as u64,
+            );
+        }
+        Ok(())
     }
 
     /// Returns how many tiles there are beside those that a tree of this size has.

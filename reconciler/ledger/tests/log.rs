@@ -1,6 +1,6 @@
 //! The log as its users meet it: what is acknowledged stays, what is changed is found, what is asked is answered.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use std::{collections::BTreeSet, fs, path::Path};
 
