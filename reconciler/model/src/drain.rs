@@ -73,7 +73,7 @@ pub struct HeldQueue {
 }
 
 /// Where a drain stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", tag = "is")]
 pub enum Stage {
     /// Running jobs are waited for.

@@ -74,6 +74,7 @@ fn reports_of_an_apply() {
 #[test]
 fn statuses() {
     assert_described("status.schema.json", &super::json(&status::tests::sample()));
+    assert_described("status.schema.json", &super::json(&status::tests::held()));
 }
 
 #[test]

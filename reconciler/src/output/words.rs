@@ -139,6 +139,17 @@ pub fn until(now: Timestamp, later: Timestamp) -> String {
     }
 }
 
+/// Returns how long it is from `since` to now: `for 5 min`, `for 3 h 05 min`, `for 2 days 17 h`.
+pub fn age(since: Timestamp, now: Timestamp) -> String {
+    let minutes = now.duration_since(since).as_mins().max(0);
+    match minutes {
+        0 => "for less than a minute".to_owned(),
+        1..60 => format!("for {minutes} min"),
+        60..2880 => format!("for {} h {:02} min", minutes / 60, minutes % 60),
+        _ => format!("for {} days {} h", minutes / 1440, minutes % 1440 / 60),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@ use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, ResourceExt,
+    core::ObjectList,
     runtime::{WatchStreamExt, watcher},
 };
 
@@ -42,6 +43,22 @@ impl Cluster {
     pub async fn serves_syncs(&self) -> Result<bool, Error> {
         let kind = GroupKind::new("sitewright.dev", "SiteSync");
         Ok(self.discover().await?.preferred(&kind).is_some())
+    }
+
+    /// Returns the SiteSyncs of all namespaces; none where the kind is not known.
+    ///
+    /// Costs one request.
+    ///
+    /// # Errors
+    /// The server does not answer, or does not let them be listed.
+    pub async fn all_syncs(&self) -> Result<Vec<SiteSync>, Error> {
+        let what = "SiteSyncs of all namespaces";
+        let url = "/apis/sitewright.dev/v1alpha1/sitesyncs";
+        match self.http.send(Request::list(url, what)).await {
+            Ok(answer) => Ok(answer.json::<ObjectList<SiteSync>>()?.items),
+            Err(Failure::Refused(refused)) if refused.is_not_found() => Ok(Vec::new()),
+            Err(failure) => Err(self.http.error(failure, Verb::List, what)),
+        }
     }
 
     /// Follows the SiteSyncs of `namespace`, or of all.

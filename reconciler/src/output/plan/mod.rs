@@ -16,7 +16,8 @@ pub(crate) use markdown::{LIMIT as COMMENT, markdown_within};
 pub use text::text;
 pub use view::Tally;
 pub(crate) use view::hazard_name;
-pub(crate) use waits::gates_phrase;
+pub(crate) use waits::{gate_title, gates_phrase, why_it_waits};
+pub(in crate::output) use work::{Wave, wave};
 
 use sitewright_model::plan::{Plan, PlanDigest};
 

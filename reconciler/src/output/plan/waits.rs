@@ -148,6 +148,26 @@ fn distinct(gates: &[Gate]) -> Vec<(String, Option<Code>)> {
     kinds.into_iter().map(|(kind, code)| (title(kind).to_lowercase(), code)).collect()
 }
 
+/// Returns what a gate waits for, in a word or two.
+pub(crate) fn gate_title(gate: &Gate) -> &'static str {
+    title(kind(gate))
+}
+
+/// Returns why one gate holds a change, and when it opens where that is known; one sentence each.
+pub(crate) fn why_it_waits(
+    component: &ComponentName,
+    change: &Change,
+    gate: &Gate,
+    plan: &Plan,
+) -> Vec<String> {
+    let mut why = reasons(&Held { component, change, gate }, plan);
+    if let Gate::Window { opens: Some(Opening { at, timezone }) } = gate {
+        let at = words::time_in(*at, timezone);
+        why.push(format!("the next window opens {at}"));
+    }
+    why
+}
+
 /// Returns the command that tells more of what is held, and the numbers that it can be asked for
 /// too, in brackets; none where no gate has a number.
 pub(super) fn for_more(waits: &[Wait<'_>]) -> Option<(String, String)> {

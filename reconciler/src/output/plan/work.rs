@@ -68,7 +68,7 @@ fn row(hit: &Hit, now: Timestamp) -> Row {
         work: words::clean(&hit.work.to_string()),
         whose,
         holds: holds(hit),
-        age: hit.since.map(|since| age(since, now)).unwrap_or_default(),
+        age: hit.since.map(|since| words::age(since, now)).unwrap_or_default(),
     }
 }
 
@@ -87,16 +87,6 @@ fn holds(hit: &Hit) -> String {
         text.push_str(&format!(" on {}", words::list(&nodes)));
     }
     text
-}
-
-fn age(since: Timestamp, now: Timestamp) -> String {
-    let minutes = now.duration_since(since).as_mins().max(0);
-    match minutes {
-        0 => "for less than a minute".to_owned(),
-        1..60 => format!("for {minutes} min"),
-        60..2880 => format!("for {} h {:02} min", minutes / 60, minutes % 60),
-        _ => format!("for {} days {} h", minutes / 1440, minutes % 1440 / 60),
-    }
 }
 
 /// Returns in a sentence what a change would hit; none where nobody looked.
@@ -140,7 +130,7 @@ pub(super) fn drain(gate: &Gate, now: Timestamp) -> String {
         (DrainStage::Waiting, Some(since)) => {
             let until =
                 deadline.map(|deadline| format!(", until {}", words::time(&deadline.to_string())));
-            format!("{left} left; waiting {}{}", age(*since, now), until.unwrap_or_default())
+            format!("{left} left; waiting {}{}", words::age(*since, now), until.unwrap_or_default())
         }
         (DrainStage::Waiting, None) => format!("{left} left"),
         (DrainStage::GaveUp, _) => {
@@ -150,13 +140,13 @@ pub(super) fn drain(gate: &Gate, now: Timestamp) -> String {
 }
 
 /// A wave, as it is shown.
-pub(super) struct Wave {
+pub(in crate::output) struct Wave {
     /// Which, and how far it is.
-    pub(super) lead: String,
+    pub(in crate::output) lead: String,
     /// Why it does not go on.
-    pub(super) stopped: Option<String>,
+    pub(in crate::output) stopped: Option<String>,
     /// Node by node.
-    pub(super) nodes: Vec<(String, String)>,
+    pub(in crate::output) nodes: Vec<(String, String)>,
 }
 
 /// Returns the waves of a plan.
@@ -164,7 +154,8 @@ pub(super) fn waves(plan: &Plan) -> Vec<Wave> {
     plan.waves.iter().map(|wave| self::wave(wave, plan.made)).collect()
 }
 
-fn wave(wave: &WavePlan, now: Timestamp) -> Wave {
+/// Returns one wave as it is at `now`.
+pub(in crate::output) fn wave(wave: &WavePlan, now: Timestamp) -> Wave {
     let left = words::count(wave.nodes.len(), "node");
     let done = words::number(usize::try_from(wave.done).unwrap_or(usize::MAX));
     Wave {

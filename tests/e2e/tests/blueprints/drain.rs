@@ -219,6 +219,15 @@ fn a_change_of_the_gpus_waits_for_the_job_lets_none_start_happens_and_gives_back
     assert_eq!((site.phase("next"), site.slices()), (String::new(), "1".to_owned()));
     let status = site.lab.run(&["plan"]);
     assert!(status.stdout.contains("1 job or notebook left; waiting"), "{status}");
+    let status = site.lab.run(&["status"]);
+    for told in [
+        "changes of gpus",
+        "waiting for running work",
+        "nodes gpu-0 and gpu-1 cordoned; queue vision stopped",
+        "1 job or notebook left; waiting",
+    ] {
+        assert!(status.stdout.contains(told), "no `{told}` in\n{status}");
+    }
 
     site.finish("train");
     eventually("the change happens", || site.slices() == "4");

@@ -89,6 +89,9 @@ fn what_makes_a_component_unhealthy_is_taken_back_until_git_has_another() {
     lab.kubectl(&edit);
     running.handle().wait_to_say("is put right");
     assert_eq!((is_well(&lab), note(&lab)), ("true".into(), "first".into()));
+    let status = lab.run(&["status"]);
+    assert!(status.says("BAD REVISION"), "{status}");
+    assert!(status.says("the last healthy content took its place"), "{status}");
 
     lab.component("app", &objects(true, "third"));
     commit(&lab, "third");

@@ -396,6 +396,38 @@ fn a_rewritten_branch_and_a_vanished_one_are_held_and_told() {
 }
 
 #[test]
+fn status_tells_what_is_held_since_when_and_who_follows_the_site() {
+    let mut followed = Followed::start("told-status");
+    followed.lab.spec("policy: { approve: evicts-jobs }").component_blueprint(
+        "app",
+        "hazards: [{ kind: ConfigMap, on: update, is: evicts-jobs, because: its readers start anew }]",
+    );
+    followed.push("a hazard");
+    followed.sync("site", |_| {});
+    followed.wait("site", "ready", is_ready);
+    followed.lab.component("app", &SETTINGS.replace("blue", "green"));
+    followed.push("green");
+    let status = followed.wait("site", "held", |status| status["heldChanges"] == 1);
+    let since = status["held"][0]["since"].as_str().unwrap().to_owned();
+
+    let run = followed.lab.run(&["status", "-o", "json"]);
+    assert_eq!(run.code, 0, "what waits is not ill: {run}");
+    let told = run.json();
+    let held = &told["held"][0];
+    assert_eq!(held["id"]["name"], "settings", "{told:#}");
+    assert_eq!(held["waitsFor"][0]["code"], "SW0402", "{told:#}");
+    assert_eq!(held["waitsFor"][0]["why"][0], "its readers start anew", "{told:#}");
+    assert_eq!(held["since"], since, "{told:#}");
+    let sync = format!("{}/site", followed.lab.name());
+    assert_eq!(told["followers"][0]["sync"], sync, "{told:#}");
+    assert_eq!(told["followers"][0]["state"], "Ready", "{told:#}");
+    assert!(told.get("unread").is_none(), "{told:#}");
+    let run = followed.lab.run(&["status"]);
+    assert!(run.says("HELD BACK") && run.says(&sync), "{run}");
+    followed.stop();
+}
+
+#[test]
 fn two_shards_follow_each_sync_once() {
     let followed = Followed::start_with("sharded", |command| {
         command.args(["--shard", "1/2"]);

@@ -1,9 +1,14 @@
 //! Status: whether each component is what was asked for, and what it waits for.
 
+mod held;
+mod rows;
+
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 use sitewright_cluster::health::ObjectHealth;
 use sitewright_model::{
+    drain::WavePlan,
     health::Health,
     name::{ComponentName, SiteName},
     object::ObjectId,
@@ -11,6 +16,7 @@ use sitewright_model::{
     revision::Revision,
 };
 
+pub use self::held::{BadRevision, Follower, HeldBack, HeldChange, Remembered, WaitsFor};
 use super::{
     look::{self, Detail, Look, paint},
     plan::{Tally, code},
@@ -36,10 +42,31 @@ pub struct Status {
     pub revision: Revision,
     /// Which cluster.
     pub cluster: PlannedCluster,
+    /// When it was looked at.
+    #[schemars(with = "String")]
+    pub at: Timestamp,
     /// How it stands, the worst of its components.
     pub state: State,
     /// The components.
     pub components: Vec<ComponentStatus>,
+    /// The changes that wait, and what for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<HeldChange>,
+    /// What is held back for changes: nodes that are cordoned, queues that admit nothing new.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub held_back: Vec<HeldBack>,
+    /// What is taken node by node, and has nodes left.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub waves: Vec<WavePlan>,
+    /// The revisions that made a healthy component unhealthy.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub bad_revisions: Vec<BadRevision>,
+    /// The SiteSyncs on this cluster that follow the site.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub followers: Vec<Follower>,
+    /// What the cluster did not tell: the lists above may lack it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<String>,
 }
 
 /// How something stands, worst last.
@@ -70,6 +97,8 @@ pub struct ComponentStatus {
     pub healthy: usize,
     /// How many differ from the revision that is compared with: its apply is still to come.
     pub pending: usize,
+    /// How many of those wait at a gate.
+    pub held: usize,
     /// How many drifted.
     pub drifted: usize,
     /// The objects that are not healthy.
@@ -90,8 +119,8 @@ pub struct Waiting {
 }
 
 impl Status {
-    /// Puts together what was planned and what health says.
-    pub fn of(plan: &Plan, health: &[ObjectHealth]) -> Self {
+    /// Puts together what was planned, what health says, and what the cluster remembers.
+    pub fn of(plan: &Plan, health: &[ObjectHealth], remembered: &Remembered) -> Self {
         let components: Vec<ComponentStatus> =
             plan.components.iter().map(|component| component_status(component, health)).collect();
         Self {
@@ -99,12 +128,19 @@ impl Status {
             site: plan.site.clone(),
             revision: plan.revision.clone(),
             cluster: plan.cluster.clone(),
+            at: plan.made,
             state: components
                 .iter()
                 .map(|component| component.state)
                 .max()
                 .unwrap_or(State::Healthy),
             components,
+            held: remembered.held(plan),
+            held_back: remembered.held_back(),
+            waves: plan.waves.clone(),
+            bad_revisions: remembered.bad_revisions(),
+            followers: remembered.followers(),
+            unread: remembered.unread.clone(),
         }
     }
 }
@@ -132,6 +168,7 @@ fn component_status(
         objects: own.len(),
         healthy: own.len() - waiting.len(),
         pending: tally.applicable() + tally.held,
+        held: tally.held,
         drifted: component.changes.iter().filter(|change| is_drift(change.cause)).count(),
         waiting,
     }
@@ -172,8 +209,12 @@ fn state_cell(state: State, look: &Look) -> Cell {
 
 fn notes(component: &ComponentStatus) -> String {
     let mut notes = Vec::new();
-    if component.pending > 0 {
-        notes.push(format!("{} to apply or held", words::number(component.pending)));
+    let to_apply = component.pending.saturating_sub(component.held);
+    if to_apply > 0 {
+        notes.push(format!("{} to apply", words::number(to_apply)));
+    }
+    if component.held > 0 {
+        notes.push(format!("{} held", words::number(component.held)));
     }
     if component.drifted > 0 {
         notes.push(format!("{} drifted", words::number(component.drifted)));
@@ -204,6 +245,7 @@ pub fn text(status: &Status, look: &Look) -> String {
         ]);
     }
     out.push_str(&table.draw(0, look));
+    out.push_str(&rows::text(status, look));
     for component in status.components.iter().filter(|component| !component.waiting.is_empty()) {
         out.push_str(&format!("\n{}\n", paint(look::STRONG, &component.name)));
         out.push_str(&waiting(component, look));
@@ -262,6 +304,10 @@ pub fn markdown(status: &Status) -> String {
             if notes.is_empty() { "as described" } else { &notes }
         ));
     }
+    let rows = anstream::adapter::strip_str(&rows::text(status, &look)).to_string();
+    if !rows.is_empty() {
+        out.push_str(&format!("\n~~~\n{}~~~\n", rows.trim_start()));
+    }
     for component in status.components.iter().filter(|component| !component.waiting.is_empty()) {
         let lines = anstream::adapter::strip_str(&waiting(component, &look)).to_string();
         out.push_str(&format!("\n**{}**\n\n~~~\n{lines}~~~\n", component.name));
@@ -281,6 +327,13 @@ fn state_word(state: State) -> &'static str {
 #[cfg(test)]
 pub(super) mod tests {
     use anstream::adapter::strip_str;
+    use serde_json::json;
+    use sitewright_cluster::{Error, sync::SiteSync};
+    use sitewright_model::{
+        digest::Digest,
+        drain::{Drain, HeldQueue, Ledger, Stage},
+        verdict::{Bad, Fate, Verdict, Verdicts},
+    };
 
     use super::*;
     use crate::output::plan::sample;
@@ -312,7 +365,90 @@ pub(super) mod tests {
                 },
             })
             .collect();
-        Status::of(&plan, &health)
+        Status::of(&plan, &health, &Remembered::default())
+    }
+
+    /// A site of which something waits, something is drained, and a revision is bad.
+    pub(in crate::output) fn held() -> Status {
+        let plan = sample::drained();
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let drain = |wave: Option<(&str, &str)>, stage, nodes: &[&str], queues: &[&str]| Drain {
+            component: "gpus".parse().unwrap(),
+            wave: wave.map(|(name, node)| (name.to_owned(), node.to_owned())),
+            target: Digest::of("a change"),
+            begun: at("2026-11-25T08:55:00Z"),
+            stage,
+            since: at("2026-11-25T08:55:00Z"),
+            nodes: nodes.iter().map(|node| ((*node).to_owned(), "uid".to_owned())).collect(),
+            queues: queues
+                .iter()
+                .map(|queue| {
+                    let held = HeldQueue { uid: "uid".into(), api_version: "v1".into() };
+                    ((*queue).to_owned(), held)
+                })
+                .collect(),
+        };
+        let broken = Stage::Broken { why: "the pod driver-x is not Ready".into() };
+        let drains = vec![
+            drain(None, Stage::Waiting, &["gpu-0", "gpu-1"], &["vision"]),
+            drain(Some(("driver", "gpu-3")), broken, &["gpu-3"], &[]),
+            drain(Some(("driver", "gpu-7")), Stage::GaveUp, &[], &[]),
+        ];
+        let bad = |revision: &str, fate| Verdict {
+            good: None,
+            bad: Some(Bad {
+                revision: revision.into(),
+                content: Digest::of(revision),
+                why: "Deployment web/chat: 0 of 2 replicas are ready".into(),
+                since: at("2026-11-24T23:10:00Z"),
+                fate,
+            }),
+        };
+        let stays = Fate::Held { why: "the policy is to hold".into() };
+        let verdicts = Verdicts {
+            components: [
+                ("gpus".parse().unwrap(), bad("main@77aa12", Fate::RolledBack)),
+                ("web".parse().unwrap(), bad("main@77aa12", stays)),
+            ]
+            .into(),
+        };
+        let sync: SiteSync = serde_json::from_value(json!({
+            "apiVersion": "sitewright.dev/v1alpha1",
+            "kind": "SiteSync",
+            "metadata": { "name": "lab-gpu", "namespace": "sites" },
+            "spec": { "source": { "url": "https://git.example.edu/sites.git" } },
+            "status": {
+                "state": "Unhealthy",
+                "site": "lab-gpu",
+                "applied": { "short": "main@1f3c9e2a01bc", "inputs": "x" },
+                "conditions": [{ "type": "Ready", "status": "False", "reason": "WaveStopped",
+                    "message": "gpus driver: gpu-3 did not come back",
+                    "lastTransitionTime": "2026-11-25T08:55:00Z" }],
+                "heldChanges": 1,
+                "held": [{ "component": "gpus", "object": "ConfigMap gpu-operator/mig",
+                    "hazard": "evicts-jobs", "gates": ["SW0412"],
+                    "since": "2026-11-24T08:55:00Z" }],
+            },
+        }))
+        .unwrap();
+        let other = SiteSync { status: None, ..sync.clone() };
+        let forbidden = Error::Forbidden {
+            verb: "get".into(),
+            resource: "ConfigMap sitewright-system/sitewright-lab-gpu.drains".into(),
+            why: "ask your administrator".into(),
+        };
+        let site = plan.site.clone();
+        let mut remembered =
+            Remembered::of(&site, Ok(vec![sync, other]), Ok(Ledger { drains }), Ok(verdicts));
+        remembered.unread =
+            Remembered::of(&site, Ok(Vec::new()), Err(forbidden), Ok(Verdicts::default())).unread;
+        Status::of(&plan, &[], &remembered)
+    }
+
+    #[test]
+    fn what_is_held_drained_and_bad_is_told_first() {
+        insta::assert_snapshot!(strip_str(&text(&held(), &Look::plain())).to_string());
+        insta::assert_snapshot!(markdown(&held()));
     }
 
     #[test]
