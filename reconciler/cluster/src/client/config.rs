@@ -73,6 +73,18 @@ fn tame(given: &GivenKubeconfig) -> Result<Kubeconfig, Error> {
         if cluster.certificate_authority.is_some() {
             return Err(refused("names files; give their content (`…-data`)"));
         }
+        if cluster.insecure_skip_tls_verify == Some(true) {
+            return Err(refused(
+                "takes any certificate (`insecure-skip-tls-verify`), so anybody on the way could read its credentials; \
+                 give `certificate-authority-data`",
+            ));
+        }
+        let is_encrypted = |server: &String| server.to_ascii_lowercase().starts_with("https://");
+        if !cluster.server.as_ref().is_none_or(is_encrypted) {
+            return Err(refused(
+                "sends its credentials in the clear; its server must be `https://`",
+            ));
+        }
     }
     Ok(kubeconfig)
 }
@@ -108,4 +120,36 @@ fn unusable(error: &KubeconfigError, connection: &Connection) -> Error {
         other => format!("{file}: {other}"),
     };
     Error::NoKubeconfig { why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(cluster: &str, user: &str) -> String {
+        let text = format!(
+            "apiVersion: v1\nkind: Config\nclusters: [{{ name: a, cluster: {{ {cluster} }} }}]\n\
+             users: [{{ name: a, user: {{ {user} }} }}]\n"
+        );
+        tame(&GivenKubeconfig(text)).err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn what_somebody_else_wrote_names_no_program_no_file_and_no_open_way() {
+        let (server, user) = ("server: 'https://a.example.edu'", "token: s3cret");
+        assert_eq!(refusal(server, user), "");
+        for (cluster, user, why) in [
+            (server, "exec: { apiVersion: v1, command: sh }", "running a program"),
+            (server, "auth-provider: { name: gcp, config: {} }", "running a program"),
+            (server, "tokenFile: /etc/passwd", "names files"),
+            (server, "client-key: /etc/passwd", "names files"),
+            ("server: 'https://a', certificate-authority: /etc/passwd", user, "names files"),
+            ("server: 'https://a', insecure-skip-tls-verify: true", user, "any certificate"),
+            ("server: 'http://a.example.edu'", user, "in the clear"),
+            ("server: a.example.edu", user, "in the clear"),
+        ] {
+            let refused = refusal(cluster, user);
+            assert!(refused.contains(why) && !refused.contains("s3cret"), "{cluster}: {refused}");
+        }
+    }
 }
