@@ -7,6 +7,7 @@
 //! changed, never what to do: a lost or repeated trigger costs a look, and nothing else.
 
 mod claim;
+mod credentials;
 mod drain;
 mod fight;
 mod files;

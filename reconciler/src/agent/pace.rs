@@ -62,8 +62,8 @@ impl Pace {
     }
 }
 
-/// Within a tenth of `time`, either way.
-fn jittered(time: Duration) -> Duration {
+/// Returns some time within a tenth of `time`, either way.
+pub(super) fn jittered(time: Duration) -> Duration {
     time.mul_f64(rand::random_range(0.9..1.1))
 }
 

@@ -50,7 +50,7 @@ pub(super) fn status(
     for held in state.held.values() {
         *by_hazard.entry(held.hazard.name().to_owned()).or_default() += 1;
     }
-    SiteSyncStatus {
+    let now_known = SiteSyncStatus {
         observed_generation: generation,
         state: word(state).to_owned(),
         site: state.site.as_ref().map(ToString::to_string),
@@ -68,7 +68,70 @@ pub(super) fn status(
         notifications: before.notifications.clone(),
         inventory: state.site.as_ref().map(inventory),
         history: state.outcomes.iter().take(OUTCOMES).map(outcome).collect(),
+    };
+    let is_other_site = now_known.site.is_some() && now_known.site != before.site;
+    if is_other_site { now_known } else { carried_on(now_known, before, state.plan.is_some()) }
+}
+
+/// Lays what an agent before this one told into a status of the same site: what was applied, what came of it, since when it
+/// waits; and until the first plan everything that a plan tells.
+fn carried_on(
+    mut status: SiteSyncStatus,
+    before: &SiteSyncStatus,
+    is_planned: bool,
+) -> SiteSyncStatus {
+    status.site = status.site.or_else(|| before.site.clone());
+    status.observed = status.observed.or_else(|| before.observed.clone());
+    status.applied = status.applied.or_else(|| before.applied.clone());
+    status.inventory = status.inventory.or_else(|| before.inventory.clone());
+    // times of one form are ordered as text
+    let oldest = status.history.last().map(|outcome| outcome.time.clone());
+    let older = before
+        .history
+        .iter()
+        .filter(|outcome| oldest.as_ref().is_none_or(|oldest| outcome.time < *oldest));
+    status.history.extend(older.cloned());
+    status.history.truncate(OUTCOMES);
+    if !is_planned {
+        for condition in &mut status.conditions {
+            let known = before.conditions.iter().find(|known| known.kind == condition.kind);
+            if let Some(known) = known
+                && ["Drifted", "Held"].contains(&known.kind.as_str())
+            {
+                condition.clone_from(known);
+            }
+        }
+        return SiteSyncStatus {
+            plan: before.plan.clone(),
+            components: before.components.clone(),
+            held_changes: before.held_changes,
+            held_by_hazard: before.held_by_hazard.clone(),
+            held: before.held.clone(),
+            drifted_objects: before.drifted_objects,
+            drift: before.drift.clone(),
+            waves: before.waves.clone(),
+            ..status
+        };
     }
+    for held in &mut status.held {
+        let same = before.held.iter().find(|one| {
+            (&one.component, &one.object, &one.gates)
+                == (&held.component, &held.object, &held.gates)
+        });
+        held.since = earlier(&held.since, same.map(|same| &same.since));
+    }
+    for drift in &mut status.drift {
+        let same = before
+            .drift
+            .iter()
+            .find(|one| (&one.object, &one.fields) == (&drift.object, &drift.fields));
+        drift.since = earlier(&drift.since, same.map(|same| &same.since));
+    }
+    status
+}
+
+fn earlier(since: &String, known: Option<&String>) -> String {
+    known.map_or(since, |known| known.min(since)).clone()
 }
 
 /// Returns the live objects that differ, and stay so.
@@ -568,6 +631,36 @@ mod tests {
         let before = status(&at_rest(), Some(3), &SiteSyncStatus::default(), at(0));
         let suspended = suspended(Some(4), &before, at(60));
         assert_eq!((suspended.state.as_str(), &suspended.applied), ("Suspended", &before.applied));
+    }
+
+    #[test]
+    fn an_agent_that_is_started_anew_goes_on_with_what_was_told() {
+        let before = status(&busy(), Some(3), &SiteSyncStatus::default(), at(60));
+        let anew = status(&State::default(), Some(3), &before, at(600));
+        assert_eq!(anew.state, "Starting");
+        assert_eq!(
+            (&anew.applied, &anew.held, &anew.drift, &anew.history),
+            (&before.applied, &before.held, &before.drift, &before.history)
+        );
+        let held = |status: &SiteSyncStatus| {
+            status.conditions.iter().find(|condition| condition.kind == "Held").cloned()
+        };
+        assert_eq!(held(&anew), held(&before));
+
+        let mut again = busy();
+        for held in again.held.values_mut() {
+            held.since = at(700);
+        }
+        again.outcomes[0].at = at(650);
+        let again = status(&again, Some(3), &anew, at(800));
+        assert_eq!(again.held, before.held, "since when it waits is no matter of the agent's life");
+        let times: Vec<&str> = again.history.iter().map(|one| one.time.as_str()).collect();
+        assert_eq!(times, [seconds(at(650)), seconds(at(0))]);
+
+        let released = status(&at_rest(), Some(3), &again, at(900));
+        assert_eq!((released.held_changes, released.held.len()), (0, 0));
+        let other = State { site: Some("other".parse().unwrap()), ..State::default() };
+        assert_eq!(status(&other, Some(3), &before, at(900)).applied, None);
     }
 
     #[test]

@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     claim::Claims,
+    credentials::Credentials,
     fleet::{until, write},
     history::History,
     news::{News, Reason},
@@ -78,11 +79,14 @@ async fn tend_once(tended: &Tended) {
     let teller = tended.home.teller(&tended.sync);
     let mut known = tended.sync.status.clone().unwrap_or_default();
     let mut state = State::default();
-    loop {
-        match tended.following().await {
-            Ok(following) => {
-                tended.follow(following, &teller, &mut known).await;
-                return;
+    while !tended.stop.is_cancelled() {
+        let round = tended.stop.child_token();
+        match tended.following(&round, &known).await {
+            Ok((following, credentials)) => {
+                tended.follow(following, &credentials, &round, (&teller, &mut known)).await;
+                // it was stopped, or there are other credentials to begin anew with
+                state = State::default();
+                continue;
             }
             Err(diagnostics) => {
                 let news =
@@ -99,17 +103,32 @@ async fn tend_once(tended: &Tended) {
 }
 
 impl Tended {
-    /// Runs the loop of the site, and shows what it tells.
-    async fn follow(&self, following: Following, teller: &Teller, known: &mut SiteSyncStatus) {
+    /// Runs the loop of the site, and shows what it tells, until `round` is over: it is stopped, or a Secret that it was
+    /// begun with is another one by now.
+    async fn follow(
+        &self,
+        following: Following,
+        credentials: &Credentials,
+        round: &CancellationToken,
+        (teller, known): (&Teller, &mut SiteSyncStatus),
+    ) {
         let trigger = Trigger::default();
-        let measure = following.measure.clone();
-        let (reconciler, told) = Reconciler::new(following, trigger.clone(), self.stop.clone());
+        let (measure, pace) = (following.measure.clone(), following.pace);
+        let (reconciler, told) = Reconciler::new(following, trigger.clone(), round.clone());
         let notifier = self.notifier(known);
-        let (_, last, _, ()) = tokio::join!(
+        let state = told.state.clone();
+        let others = async {
+            let read = async |reference: &SecretReference| self.secret(reference).await;
+            credentials.changed(state, pace, read).await;
+            tracing::info!(target: "sitewright::news", sync = %self.key, "a Secret has changed: it is begun anew with it");
+            round.cancel();
+        };
+        let (_, last, _, (), _) = tokio::join!(
             reconciler.run(),
             self.show_all(told, teller, known, (&notifier, &measure)),
-            self.stop.run_until_cancelled(self.wait_for_pushes(trigger, teller)),
-            notifier.run(self, &self.stop),
+            round.run_until_cancelled(self.wait_for_pushes(trigger, teller)),
+            notifier.run(self, round),
+            round.run_until_cancelled(others),
         );
         // what was told is not to be told again by the next agent
         let to_the_end = self.home.until(&CancellationToken::new());
@@ -238,19 +257,24 @@ impl Tended {
 
     // === from what it says ===
 
-    /// Returns what is to be followed.
+    /// Returns what is to be followed until `round` is over, and the Secrets that were read for it.
     ///
     /// # Errors
     /// A Secret that is not there, or a value that nothing can be made of.
-    async fn following(&self) -> Result<Following, Diagnostics> {
+    async fn following(
+        &self,
+        round: &CancellationToken,
+        known: &SiteSyncStatus,
+    ) -> Result<(Following, Credentials), Diagnostics> {
         let spec = &self.sync.spec;
         let poll = duration("source.interval", spec.source.interval.as_deref())?;
         let resync = duration("resync", spec.resync.as_deref())?;
         let usual = Pace::default();
-        Ok(Following {
-            poll: self.polls.join(self.location().await?),
+        let mut credentials = Credentials::default();
+        let following = Following {
+            poll: self.polls.join(self.location(&mut credentials).await?),
             settings: self.settings.clone(),
-            cluster: self.cluster().await?,
+            cluster: self.cluster(&mut credentials).await?.until(round),
             pace: Pace { poll: poll.unwrap_or(usual.poll), resync: resync.unwrap_or(usual.resync) },
             drift: spec.drift.map(|drift| match drift {
                 DriftMode::Enforce => DriftPolicy::Enforce,
@@ -261,17 +285,18 @@ impl Tended {
             measure: self.measure(),
             chronicle: self.web.chronicle.clone(),
             history: History {
-                before: self.sync.status.as_ref().and_then(last_commit),
+                before: last_commit(known),
                 accepted: spec.source.accept_rewritten.clone(),
             },
-        })
+        };
+        Ok((following, credentials))
     }
 
     fn measure(&self) -> Measure {
         Measure::of(&self.web.metrics, self.key.to_string())
     }
 
-    async fn location(&self) -> Result<Location, Diagnostics> {
+    async fn location(&self, credentials: &mut Credentials) -> Result<Location, Diagnostics> {
         let source = &self.sync.spec.source;
         let bad = |message: String| Diagnostics::from(bad_sync(message));
         let url = Url::parse(&source.url)
@@ -280,7 +305,9 @@ impl Tended {
             None => url,
             Some(reference) => {
                 let secret = self.secret(reference).await?;
-                self.with_login(url, reference, &secret)?
+                let url = self.with_login(url, reference, &secret)?;
+                credentials.were(reference, secret);
+                url
             }
         };
         let reference = match source.reference.as_deref() {
@@ -320,13 +347,13 @@ impl Tended {
         }
     }
 
-    async fn cluster(&self) -> Result<Cluster, Diagnostics> {
+    async fn cluster(&self, credentials: &mut Credentials) -> Result<Cluster, Diagnostics> {
         let spec = &self.sync.spec;
         let account = spec.service_account_name.as_deref();
         let act_as =
             account.map(|name| format!("system:serviceaccount:{}:{name}", self.key.namespace));
         let connection = match &spec.cluster {
-            None if act_as.is_none() => return Ok(self.home.until(&self.stop)),
+            None if act_as.is_none() => return Ok(self.home.clone()),
             None => Connection { act_as, ..self.home.connection().clone() },
             Some(target) => {
                 let secret = self.secret(&target.kubeconfig).await?;
@@ -337,11 +364,11 @@ impl Tended {
                 })?;
                 let given = Some(GivenKubeconfig(text.to_owned()));
                 let listener = self.home.connection().listener.clone();
+                credentials.were(&target.kubeconfig, secret);
                 Connection { given, act_as, listener, ..Connection::default() }
             }
         };
-        let cluster = Cluster::connect(&connection).await.map_err(diagnosed)?;
-        Ok(cluster.until(&self.stop))
+        Cluster::connect(&connection).await.map_err(diagnosed)
     }
 
     async fn secret(&self, reference: &SecretReference) -> Result<SecretData, Diagnostics> {

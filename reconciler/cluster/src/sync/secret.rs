@@ -20,3 +20,11 @@ impl SecretData {
         Some(value).filter(|value| !value.is_empty())
     }
 }
+
+/// Keys and values that somebody has already.
+impl<'a> FromIterator<(&'a str, &'a str)> for SecretData {
+    fn from_iter<I: IntoIterator<Item = (&'a str, &'a str)>>(pairs: I) -> Self {
+        let owned = |(key, value): (&str, &str)| (key.to_owned(), value.as_bytes().to_vec());
+        Self(pairs.into_iter().map(owned).collect())
+    }
+}

@@ -61,6 +61,8 @@ pub struct AuditEvent {
     pub code: u16,
     /// Who asked.
     pub user: String,
+    /// As whom, where it was another; else empty.
+    pub acted_as: String,
     /// The program that asked.
     pub user_agent: String,
     /// Whether the request was a dry run.
@@ -156,6 +158,8 @@ struct Entry {
     request_uri: String,
     user: User,
     #[serde(default)]
+    impersonated_user: Option<User>,
+    #[serde(default)]
     user_agent: String,
     object_ref: Option<ObjectRef>,
     response_status: Option<Status>,
@@ -205,6 +209,7 @@ impl From<Entry> for AuditEvent {
             name: object.name,
             code: entry.response_status.map_or(0, |status| status.code),
             user: entry.user.username,
+            acted_as: entry.impersonated_user.map(|user| user.username).unwrap_or_default(),
             user_agent: entry.user_agent,
             mode: if dry { Mode::DryRun } else { Mode::Real },
             uri: entry.request_uri,

@@ -7,10 +7,13 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use hyper::{
     Request, Response, StatusCode,
     body::Bytes,
-    header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName},
+    header::{
+        AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, WWW_AUTHENTICATE,
+    },
 };
 
 use tokio_rustls::TlsAcceptor;
@@ -30,6 +33,7 @@ pub struct GitHttp {
     server: Server,
     scheme: &'static str,
     trouble: Arc<Mutex<Option<GitTrouble>>>,
+    login: Arc<Mutex<Option<String>>>,
 }
 
 /// What is wrong with a server of repositories.
@@ -66,8 +70,17 @@ impl GitHttp {
     fn start(folder: PathBuf, tls: Option<TlsAcceptor>, scheme: &'static str) -> Result<Self> {
         let trouble = Arc::new(Mutex::new(None));
         let has = Arc::clone(&trouble);
+        let login: Arc<Mutex<Option<String>>> = Arc::default();
+        let wanted = Arc::clone(&login);
         let server = Server::start(tls, move |request| {
             let trouble: Option<GitTrouble> = *has.lock().unwrap_or_else(PoisonError::into_inner);
+            let wanted = wanted.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if wanted.is_some_and(|wanted| text(request.headers(), &AUTHORIZATION) != wanted) {
+                return Ok(Response::builder()
+                    .status(StatusCode::UNAUTHORIZED)
+                    .header(WWW_AUTHENTICATE, "Basic realm=\"git\"")
+                    .body(Vec::new())?);
+            }
             let is_pack = request.uri().path().ends_with("/git-upload-pack");
             match trouble {
                 Some(GitTrouble::Away) => {
@@ -83,7 +96,13 @@ impl GitHttp {
                 Some(GitTrouble::TruncatedPacks) | None => answer(&folder, request),
             }
         })?;
-        Ok(Self { server, scheme, trouble })
+        Ok(Self { server, scheme, trouble, login })
+    }
+
+    /// Lets in this user with this password alone, from now on.
+    pub fn login(&self, user: &str, password: &str) {
+        let wanted = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
+        *self.login.lock().unwrap_or_else(PoisonError::into_inner) = Some(wanted);
     }
 
     /// Gives the server a trouble, or takes it away.
