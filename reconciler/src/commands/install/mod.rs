@@ -1,11 +1,12 @@
+mod network;
+mod rights;
+
 use clap::Args;
 use serde_json::{Value, json};
-use sitewright_cluster::{
-    rights::{self, Rule},
-    sync,
-};
+use sitewright_cluster::sync;
 use sitewright_model::{code::machine, desired::Desired, diagnostic::Diagnostic, yaml};
 
+use self::rights::Account;
 use super::{site::SiteArgument, stages};
 use crate::cli::{Context, Exit, Failure};
 
@@ -22,9 +23,10 @@ const HOOKS: u16 = 8081;
 ///
 /// Prints manifests and changes nothing: read them, then give them to kubectl, or commit them. The rights
 /// are the least that the given sites need, computed from what they render to; run it again when a site
-/// gets components of other kinds. Without a site, or with --broad, the agent may do everything.
+/// gets components of other kinds. With --broad, the agent may do everything.
 ///
-/// Where a site names a service account in its SiteSync, the rights of that account bound it.
+/// Where a site names a service account in its SiteSync, the rights of that account bound it: --act-as gives
+/// the rights to that account, and to the agent no more than to act as it.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Install {
@@ -46,6 +48,13 @@ pub(crate) struct Install {
     /// Among how many agents the SiteSyncs are shared, each with replicas of its own
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
     shards: u8,
+    /// The service account that the SiteSyncs name in serviceAccountName: it gets the rights on the sites, and
+    /// the agent the right to act as it
+    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = rights::account, conflicts_with = "broad")]
+    act_as: Option<Account>,
+    /// Print no NetworkPolicy
+    #[arg(long)]
+    no_network_policy: bool,
     /// Print the definition of SiteSync alone
     #[arg(long, conflicts_with_all = ["sites", "broad"])]
     crds: bool,
@@ -54,6 +63,7 @@ pub(crate) struct Install {
 const EXAMPLES: &str = "\
 Examples:
   sitewright install sites/lab-gpu --image registry.example.edu/sitewright@sha256:… > agent.yaml
+  sitewright install sites/lab-gpu --act-as lab/site > agent.yaml    the site's rights are an account's
   sitewright install --broad | kubectl apply --server-side -f -
   sitewright install --crds | kubectl apply --server-side -f -";
 
@@ -93,12 +103,11 @@ impl Install {
         if self.crds {
             return vec![definition];
         }
-        let mut objects = vec![self.namespace(), definition, self.account()];
-        objects.extend(self.own_rights());
-        objects.extend(match self.broad {
-            true => vec![self.bound("sitewright-broad", "cluster-admin")],
-            false => self.rights_on(sites),
-        });
+        let mut objects = vec![self.namespace(), definition];
+        objects.extend(self.rights(sites));
+        if !self.no_network_policy {
+            objects.push(self.network_policy());
+        }
         for shard in 1..=self.shards {
             objects.push(self.deployment(shard));
             objects.push(self.service(shard));
@@ -115,62 +124,6 @@ impl Install {
             "pod-security.kubernetes.io/enforce": "restricted" });
         json!({ "apiVersion": "v1", "kind": "Namespace",
             "metadata": { "name": self.namespace, "labels": labels } })
-    }
-
-    fn account(&self) -> Value {
-        json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": self.metadata("sitewright-agent") })
-    }
-
-    /// What every agent needs, whatever its sites.
-    fn own_rights(&self) -> Vec<Value> {
-        let everywhere = vec![
-            rule("sitewright.dev", &["sitesyncs"], &["get", "list", "watch"]),
-            rule("sitewright.dev", &["sitesyncs/status"], &["patch"]),
-            rule("events.k8s.io", &["events"], &["create", "patch"]),
-            // which cluster it is: the UID of kube-system
-            Rule {
-                resource_names: vec!["kube-system".to_owned()],
-                ..rule("", &["namespaces"], &["get"])
-            },
-        ];
-        // inventories and locks; and the Secrets that SiteSyncs in this namespace name
-        let home = vec![
-            rule("", &["configmaps"], &["create", "delete", "get", "list", "update"]),
-            rule("coordination.k8s.io", &["leases"], &["create", "get", "update"]),
-            rule("", &["secrets"], &["get"]),
-        ];
-        let role = json!({ "apiVersion": RBAC, "kind": "Role",
-            "metadata": { "name": "sitewright-agent", "namespace": HOME, "labels": labels() },
-            "rules": home });
-        let binding = json!({ "apiVersion": RBAC, "kind": "RoleBinding",
-            "metadata": { "name": "sitewright-agent", "namespace": HOME, "labels": labels() },
-            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "sitewright-agent" },
-            "subjects": [self.subject()] });
-        let home_too = (self.namespace != HOME).then(|| {
-            json!({ "apiVersion": "v1", "kind": "Namespace",
-                "metadata": { "name": HOME, "labels": labels() } })
-        });
-        let cluster = [
-            cluster_role("sitewright-agent", &everywhere),
-            self.bound("sitewright-agent", "sitewright-agent"),
-        ];
-        home_too.into_iter().chain([role, binding]).chain(cluster).collect()
-    }
-
-    fn rights_on(&self, sites: &[Desired]) -> Vec<Value> {
-        let name = "sitewright-sites";
-        vec![cluster_role(name, &rights::rules(sites)), self.bound(name, name)]
-    }
-
-    fn bound(&self, name: &str, role: &str) -> Value {
-        json!({ "apiVersion": RBAC, "kind": "ClusterRoleBinding",
-            "metadata": { "name": name, "labels": labels() },
-            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role },
-            "subjects": [self.subject()] })
-    }
-
-    fn subject(&self) -> Value {
-        json!({ "kind": "ServiceAccount", "name": "sitewright-agent", "namespace": self.namespace })
     }
 
     /// Returns the name of the agent of a shard.
@@ -268,26 +221,6 @@ impl Install {
     }
 }
 
-const RBAC: &str = "rbac.authorization.k8s.io/v1";
-
-/// Where inventories and locks are, whatever the namespace of the agent.
-const HOME: &str = "sitewright-system";
-
 fn labels() -> Value {
     json!({ "app.kubernetes.io/part-of": "sitewright" })
-}
-
-fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> Rule {
-    let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
-    Rule {
-        api_groups: vec![group.to_owned()],
-        resources: owned(resources),
-        resource_names: Vec::new(),
-        verbs: owned(verbs),
-    }
-}
-
-fn cluster_role(name: &str, rules: &[Rule]) -> Value {
-    json!({ "apiVersion": RBAC, "kind": "ClusterRole",
-        "metadata": { "name": name, "labels": labels() }, "rules": rules })
 }

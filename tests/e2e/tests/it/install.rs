@@ -53,6 +53,20 @@ fn the_rights_that_are_printed_for_a_site_are_enough_for_it_and_for_no_other() {
     assert!(!printed.stdout.contains("cluster-admin"), "{printed}");
     let apply = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
     lab.kubectl_with(&apply, &printed.stdout);
+    // nobody but who asks for metrics and webhooks is let in, and the agent is let out
+    let policy = lab.live("networkpolicy", "sitewright-agent").expect("it was printed");
+    assert_eq!(policy["spec"]["policyTypes"], serde_json::json!(["Ingress"]), "{policy:#}");
+    let ports: Vec<&Value> =
+        policy["spec"]["ingress"].as_array().unwrap().iter().map(|rule| &rule["ports"][0]).collect();
+    assert_eq!((&ports[0]["port"], &ports[1]["port"]), (&8080.into(), &8081.into()), "{policy:#}");
+    let deployment = lab.live("deployment", "sitewright-agent").expect("it was printed");
+    let labels = &deployment["spec"]["template"]["metadata"]["labels"];
+    for (key, value) in policy["spec"]["podSelector"]["matchLabels"].as_object().unwrap() {
+        assert_eq!(labels.get(key), Some(value), "it selects the agent's pods");
+    }
+    let without = lab.run(&["install", ".", "--no-network-policy"]);
+    assert!(!without.stdout.contains("NetworkPolicy"), "{without}");
+
     let account = "system:serviceaccount:installed:sitewright-agent";
     let groups = ["system:serviceaccounts", "system:serviceaccounts:installed"];
     let kubeconfig = lab.control_plane().kubeconfig_for(account, &groups).expect("a certificate");

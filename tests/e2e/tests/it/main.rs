@@ -13,6 +13,7 @@ mod agent;
 mod bad_input;
 mod cache;
 mod converge;
+mod credentials;
 mod dead_server;
 mod drift;
 mod gates;

@@ -13,9 +13,9 @@ use sitewright_e2e::{Lab, Running, git};
 use sitewright_testbed::GitHttp;
 
 /// What a test waits for comes long before this.
-const PATIENCE: Duration = Duration::from_secs(180);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
-const SETTINGS: &str = "
+pub(crate) const SETTINGS: &str = "
 apiVersion: v1
 kind: ConfigMap
 metadata: { name: settings, namespace: '{ns}' }
@@ -26,7 +26,7 @@ data: { color: blue }
 pub(crate) struct Followed {
     pub(crate) lab: Lab,
     folder: tempfile::TempDir,
-    server: GitHttp,
+    pub(crate) server: GitHttp,
     agent: Running,
 }
 
@@ -41,7 +41,7 @@ fn agent(lab: &Lab, change: impl Fn(&mut Command)) -> Running {
 }
 
 impl Followed {
-    fn start(name: &str) -> Self {
+    pub(crate) fn start(name: &str) -> Self {
         Self::start_with(name, |_| {})
     }
 
@@ -126,7 +126,7 @@ impl Followed {
         }
     }
 
-    fn color(&self) -> Option<String> {
+    pub(crate) fn color(&self) -> Option<String> {
         let live = self.lab.live("cm", "settings")?;
         live["data"]["color"].as_str().map(str::to_owned)
     }
@@ -154,6 +154,11 @@ impl Followed {
         );
         let answer = self.ask("webhooks", &request, &headers);
         answer.split(' ').nth(1).unwrap_or_default().to_owned()
+    }
+
+    /// Returns whether the agent has said `text`.
+    pub(crate) fn said(&self, text: &str) -> bool {
+        self.agent.handle().said().contains(text)
     }
 
     pub(crate) fn stop(self) -> String {
