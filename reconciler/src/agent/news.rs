@@ -1,6 +1,6 @@
 //! What the agent tells people, each thing once.
 
-use sitewright_model::object::ObjectId;
+use sitewright_model::{name::ComponentName, object::ObjectId};
 
 /// One thing that happened, in the form of a Kubernetes Event: a reason for programs, a sentence for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub(crate) struct News {
     pub(crate) message: String,
     /// The object that it is about, where it is about one.
     pub(crate) object: Option<ObjectId>,
+    /// The component that it is about, where that is counted.
+    pub(crate) component: Option<ComponentName>,
 }
 
 /// What happened.
@@ -87,11 +89,16 @@ impl Reason {
 
 impl News {
     pub(super) fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), object: None }
+        Self { reason, message: message.into(), object: None, component: None }
     }
 
     pub(super) fn about(mut self, id: &ObjectId) -> Self {
         self.object = Some(id.clone());
         self
+    }
+
+    /// Says which component it is about.
+    pub(super) fn of(self, component: &ComponentName) -> Self {
+        Self { component: Some(component.clone()), ..self }
     }
 }

@@ -330,7 +330,8 @@ impl State {
                     && let Some(drifted) = self.drift.remove(&object.id)
                 {
                     let message = format!("{}, and is put right", described(&drifted.object));
-                    news.push(News::new(Reason::Mended, message).about(&object.id));
+                    let mended = News::new(Reason::Mended, message).about(&object.id);
+                    news.push(mended.of(&component.name));
                 }
                 if let Some(health) = &object.health {
                     self.seen(&component.name, &object.id, health, &object.reasons, now);

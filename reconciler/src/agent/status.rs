@@ -139,11 +139,6 @@ pub(super) fn lasting(state: &State) -> impl Iterator<Item = (&ObjectId, &Drifte
     state.drift.iter().filter(|(id, drifted)| lasts(state, id, drifted))
 }
 
-/// Returns how many live objects differ and stay so.
-pub(super) fn drifted_objects(state: &State) -> usize {
-    lasting(state).count()
-}
-
 /// Returns whether everything is applied and healthy.
 pub(super) fn is_ready(state: &State) -> bool {
     ready(state).status == "True"

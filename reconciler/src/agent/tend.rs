@@ -426,7 +426,7 @@ fn diagnosed(error: Error) -> Diagnostics {
 }
 
 async fn tell(teller: &Teller, news: Option<News>) {
-    let Some(News { reason, message, object }) = news else { return };
+    let Some(News { reason, message, object, .. }) = news else { return };
     tracing::info!(target: "sitewright::news", reason = reason.text(), ?object, "{message}");
     // what goes well is in the status; an Event for each would drown the others
     if reason.is_warning() || matches!(reason, Reason::Applied | Reason::Mended | Reason::Draining)

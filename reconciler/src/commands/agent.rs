@@ -356,7 +356,7 @@ async fn tell(context: &Context, told: Told, notifier: &Notifier) {
 }
 
 fn log(context: &Context, news: News) {
-    let News { reason, message, object } = news;
+    let News { reason, message, object, .. } = news;
     let (reason, is_warning) = (reason.text(), reason.is_warning());
     match (context.global.log_format, is_warning) {
         (LogFormat::Json, true) => tracing::warn!(target: NEWS, reason, ?object, "{message}"),

@@ -1,8 +1,9 @@
 //! What the agent measures, in OpenMetrics.
 //!
 //! Comes in: what happened, in the words of the agent. Goes out: one text. Never: a label that somebody outside
-//! chooses: all but the site and the kind are enums, and a site that is gone takes its series with it.
+//! chooses: all but the site, the kind and the component are enums, and a site that is gone takes its series with it.
 
+mod components;
 mod labels;
 mod measure;
 #[cfg(test)]
@@ -20,11 +21,12 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
-use sitewright_model::format::blueprint::Hazard;
+use sitewright_model::{format::blueprint::Hazard, name::ComponentName};
 use tokio::time::Instant;
 
+use self::components::Components;
 use self::labels::{
-    HazardOf, KindOf, NotificationOf, ResultOf, SiteOf, StageOf, VerbAndCode, WaveOf,
+    ComponentOf, HazardOf, KindOf, NotificationOf, ResultOf, SiteOf, StageOf, VerbAndCode, WaveOf,
 };
 pub(crate) use self::{
     labels::{
@@ -61,7 +63,7 @@ struct Inner {
     durations: Family<StageOf, Histogram, fn() -> Histogram>,
     requests: Family<VerbAndCode, Counter>,
     objects: Family<SiteOf, Gauge>,
-    drifted: Family<SiteOf, Gauge>,
+    drifted: Family<ComponentOf, Gauge>,
     held: Family<HazardOf, Gauge>,
     draining: Family<SiteOf, Gauge>,
     wave_nodes: Family<WaveOf, Gauge>,
@@ -72,7 +74,9 @@ struct Inner {
     last_success: Family<SiteOf, Gauge>,
     leader: Gauge,
     reconciles: Family<ResultOf, Counter>,
-    mended: Family<SiteOf, Counter>,
+    mended: Family<ComponentOf, Counter>,
+    /// The components of each site that have series of their own.
+    components: Mutex<Components>,
     fetches: Family<ResultOf, Counter>,
     webhooks: Family<labels::ForgeAndResult, Counter>,
     notifications: Family<NotificationOf, Counter>,
@@ -85,8 +89,8 @@ struct Inner {
 pub(crate) struct Levels {
     /// The objects that it declares, once they are known.
     pub(crate) objects: Option<usize>,
-    /// Live objects that differ, and stay so.
-    pub(crate) drifted: usize,
+    /// Live objects that differ, and stay so: for each component of the site, also where there are none.
+    pub(crate) drifted: BTreeMap<ComponentName, usize>,
     /// Changes that wait, by what they would do.
     pub(crate) held: BTreeMap<Hazard, usize>,
     /// Changes that wait for running jobs to finish.
@@ -155,9 +159,10 @@ impl Metrics {
         self.0.notifications.get_or_create(&labels).inc();
     }
 
-    /// Counts objects whose drift was mended.
-    pub(crate) fn mended(&self, site: &str, objects: u64) {
-        self.0.mended.get_or_create(&SiteOf::new(site)).inc_by(objects);
+    /// Counts objects of a component whose drift was mended.
+    pub(crate) fn mended(&self, site: &str, component: &ComponentName, objects: u64) {
+        let labels = self.components().label(site, component);
+        self.0.mended.get_or_create(&labels).inc_by(objects);
     }
 
     /// Takes how a site is now.
@@ -167,7 +172,7 @@ impl Metrics {
         if let Some(objects) = levels.objects {
             self.0.objects.get_or_create(&labels).set(number(objects));
         }
-        self.0.drifted.get_or_create(&labels).set(number(levels.drifted));
+        self.drifted(site, &levels.drifted);
         self.0.fights.get_or_create(&labels).set(number(levels.fights));
         self.0.draining.get_or_create(&labels).set(number(levels.draining));
         for &stage in WaveStage::ALL {
@@ -183,6 +188,27 @@ impl Metrics {
         }
     }
 
+    fn drifted(&self, site: &str, drifted: &BTreeMap<ComponentName, usize>) {
+        let mut components = self.components();
+        // a site that could not be read has components all the same
+        if !drifted.is_empty() {
+            for gone in components.keep_to(site, drifted.keys()) {
+                self.0.drifted.remove(&gone);
+                self.0.mended.remove(&gone);
+            }
+        }
+        let mut by_label: BTreeMap<String, (ComponentOf, usize)> = BTreeMap::new();
+        for (component, count) in drifted {
+            let labels = components.label(site, component);
+            let of_label = by_label.entry(labels.component.clone()).or_insert((labels, 0));
+            of_label.1 += count;
+        }
+        for (labels, count) in by_label.into_values() {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.0.drifted.get_or_create(&labels).set(count);
+        }
+    }
+
     /// Takes how to ask after the watches of a site. They are asked when somebody reads the text: a watch that
     /// hangs tells nobody by itself.
     pub(crate) fn watches(&self, site: &str, now: Instant, signs: WatchSigns) {
@@ -194,13 +220,15 @@ impl Metrics {
         self.watching().remove(site);
         let inner = &*self.0;
         let labels = SiteOf::new(site);
-        let families =
-            [&inner.objects, &inner.drifted, &inner.fights, &inner.ready, &inner.draining];
+        let families = [&inner.objects, &inner.fights, &inner.ready, &inner.draining];
         for family in families {
             family.remove(&labels);
         }
         inner.last_success.remove(&labels);
-        inner.mended.remove(&labels);
+        for gone in self.components().forget(site) {
+            inner.drifted.remove(&gone);
+            inner.mended.remove(&gone);
+        }
         for hazard in HAZARDS.map(labels::HazardName) {
             inner.held.remove(&HazardOf { site: site.to_owned(), hazard });
         }
@@ -240,6 +268,11 @@ impl Metrics {
         text
     }
 
+    fn components(&self) -> MutexGuard<'_, Components> {
+        // sets are whole after every call, so a panic elsewhere left nothing half done
+        self.0.components.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn watching(&self) -> MutexGuard<'_, BTreeMap<String, (Instant, WatchSigns)>> {
         // a map is whole after every call, so a panic elsewhere left nothing half done
         self.0.watches.lock().unwrap_or_else(PoisonError::into_inner)
@@ -266,6 +299,7 @@ impl Inner {
             leader: Gauge::default(),
             reconciles: Family::default(),
             mended: Family::default(),
+            components: Mutex::default(),
             fetches: Family::default(),
             webhooks: Family::default(),
             notifications: Family::default(),
@@ -286,7 +320,7 @@ impl Inner {
         registry.register("objects", "Objects that the site declares", inner.objects.clone());
         registry.register(
             "drifted_objects",
-            "Live objects that differ and stay so",
+            "Live objects of a component that differ and stay so",
             inner.drifted.clone(),
         );
         registry.register(
@@ -344,7 +378,7 @@ impl Inner {
         );
         registry.register(
             "drift_mended",
-            "Objects whose drift was put right",
+            "Objects of a component whose drift was put right",
             inner.mended.clone(),
         );
         registry.register("fetches", "Looks at git by what came of them", inner.fetches.clone());

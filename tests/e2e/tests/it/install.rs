@@ -56,8 +56,12 @@ fn the_rights_that_are_printed_for_a_site_are_enough_for_it_and_for_no_other() {
     // nobody but who asks for metrics and webhooks is let in, and the agent is let out
     let policy = lab.live("networkpolicy", "sitewright-agent").expect("it was printed");
     assert_eq!(policy["spec"]["policyTypes"], serde_json::json!(["Ingress"]), "{policy:#}");
-    let ports: Vec<&Value> =
-        policy["spec"]["ingress"].as_array().unwrap().iter().map(|rule| &rule["ports"][0]).collect();
+    let ports: Vec<&Value> = policy["spec"]["ingress"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|rule| &rule["ports"][0])
+        .collect();
     assert_eq!((&ports[0]["port"], &ports[1]["port"]), (&8080.into(), &8081.into()), "{policy:#}");
     let deployment = lab.live("deployment", "sitewright-agent").expect("it was printed");
     let labels = &deployment["spec"]["template"]["metadata"]["labels"];

@@ -209,7 +209,7 @@ fn a_push_that_a_forge_tells_of_is_applied_at_once_and_measured() {
         format!(r#"sitewright_fetches_total{{site="{site}",result="new"}} 2"#),
         format!(r#"sitewright_watch_age_seconds{{site="{site}",kind="ConfigMap"}}"#),
         format!(r#"sitewright_objects{{site="{site}"}} "#),
-        format!(r#"sitewright_drifted_objects{{site="{site}"}} 0"#),
+        format!(r#"sitewright_drifted_objects{{site="{site}",component="app"}} 0"#),
         format!(r#"sitewright_draining_changes{{site="{site}"}} 0"#),
         format!(r#"sitewright_wave_nodes{{site="{site}",stage="broken"}} 0"#),
         "sitewright_cache_bytes ".to_owned(),

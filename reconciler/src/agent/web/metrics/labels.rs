@@ -212,6 +212,12 @@ impl SiteOf {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ComponentOf {
+    pub(super) site: String,
+    pub(super) component: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct StageOf {
     pub(super) site: String,
     pub(super) stage: Stage,

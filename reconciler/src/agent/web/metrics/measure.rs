@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use sitewright_cluster::{Error, apply::End, watch::Watches};
-use sitewright_model::{drain::NodeStage, plan::Gate};
+use sitewright_model::{drain::NodeStage, name::ComponentName, plan::Gate};
 use tokio::time::Instant;
 
 use super::{
@@ -53,8 +53,8 @@ impl Measure {
 
     /// Counts what a piece of news tells.
     pub(crate) fn told(&self, news: &News) {
-        if news.reason == Reason::Mended {
-            self.with(|metrics, site| metrics.mended(site, 1));
+        if let (Reason::Mended, Some(component)) = (news.reason, &news.component) {
+            self.with(|metrics, site| metrics.mended(site, component, 1));
         }
     }
 
@@ -100,11 +100,20 @@ fn levels(state: &State) -> Levels {
         draining: state.held.values().filter(|held| held.gates.iter().any(is_drain)).count(),
         wave_nodes,
         objects: state.objects,
-        drifted: status::drifted_objects(state),
+        drifted: drifted(state),
         held,
         fights: state.fights.len(),
         is_ready: status::is_ready(state),
     }
+}
+
+fn drifted(state: &State) -> BTreeMap<ComponentName, usize> {
+    let mut drifted: BTreeMap<ComponentName, usize> =
+        state.components.iter().map(|component| (component.clone(), 0)).collect();
+    for (_, object) in status::lasting(state) {
+        *drifted.entry(object.object.component.clone()).or_default() += 1;
+    }
+    drifted
 }
 
 impl Reconciled {

@@ -17,12 +17,13 @@ fn everything() -> (Metrics, Instant) {
     metrics.took(site, Stage::Apply, Duration::from_secs(7));
     metrics.reconciled(site, Reconciled::Held, Timestamp::from_second(1_782_000_000).unwrap());
     metrics.fetched(site, Fetched::New);
-    metrics.mended(site, 2);
+    let component = |name: &str| name.parse().unwrap();
+    metrics.mended(site, &component("queues"), 2);
     metrics.notified(site, NotificationKind::GitLab, Notified::Delivered);
     let held = BTreeMap::from([(Hazard::EvictsJobs, 3)]);
     let levels = Levels {
         objects: Some(120),
-        drifted: 1,
+        drifted: BTreeMap::from([(component("queues"), 1), (component("storage"), 0)]),
         held,
         draining: 2,
         wave_nodes: BTreeMap::from([(WaveStage::Broken, 1)]),
@@ -71,6 +72,20 @@ fn a_site_that_is_gone_leaves_nothing_behind() {
     let text = metrics.text(now);
     assert!(!text.contains("lab/gpu"), "{text}");
     assert!(text.contains("sitewright_leader 1"), "{text}");
+}
+
+#[test]
+fn a_component_that_left_the_site_takes_its_series_with_it() {
+    let (metrics, now) = everything();
+    let drifted = BTreeMap::from([("storage".parse().unwrap(), 4)]);
+    metrics.is_at("lab/gpu", &Levels { drifted, ..Levels::default() });
+    let text = metrics.text(now);
+    assert!(!text.contains("queues"), "{text}");
+    let line = r#"sitewright_drifted_objects{site="lab/gpu",component="storage"} 4"#;
+    assert!(text.contains(line), "{text}");
+    // a look that failed before it knew the components says nothing of them
+    metrics.is_at("lab/gpu", &Levels::default());
+    assert!(metrics.text(now).contains(line));
 }
 
 #[test]
