@@ -7,6 +7,7 @@
 //! point leaves nothing held that it does not name. Every deed may be done twice.
 
 mod next;
+mod unmatched;
 mod waves;
 
 use std::{collections::BTreeMap, fmt};
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     next::{Next, Situation, next},
+    unmatched::{Unmatched, unmatched},
     waves::{NodeStage, WaveNode, WavePlan, key, plans},
 };
 use crate::{

@@ -288,8 +288,42 @@ fn read(snapshot: &Snapshot, path: &str, name: &BlueprintName) -> Result<Found, 
             Some(ValuesSchema::parse(&file, yaml::text_of(&file, bytes)?)?)
         }
     };
+    let mistakes = waves_without_values(&blueprint, &parsed.document, schema.as_ref());
+    if mistakes.has_errors() {
+        return Err(mistakes);
+    }
     let digest = files.digest();
     Ok(Found { folder: Arc::new(BlueprintFolder { blueprint, files }), schema, digest })
+}
+
+/// Finds waves whose label is taken from a value that there can never be: they would have nothing to do, and say nothing.
+fn waves_without_values(
+    blueprint: &blueprint::Blueprint,
+    document: &yaml::Document,
+    schema: Option<&ValuesSchema>,
+) -> Diagnostics {
+    let mut mistakes = Diagnostics::default();
+    for (index, wave) in blueprint.spec.waves.iter().enumerate() {
+        let Some(label) = &wave.label else { continue };
+        let (message, help) = match schema.map(|schema| schema.unknown_part(&label.from)) {
+            Some(None) => continue,
+            None => (
+                format!("the blueprint takes no values, so none stands at `{}`", label.from),
+                "give it a values schema (`values: values.schema.json`)".to_owned(),
+            ),
+            Some(Some((part, near))) => (
+                format!("the values have no `{part}`, so none stands at `{}`", label.from),
+                match near {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => "name a value of the values schema".to_owned(),
+                },
+            ),
+        };
+        let at = document.place(&format!("/spec/waves/{index}/label/from"));
+        let error = Diagnostic::error(code::format::UNKNOWN_VALUE, message);
+        mistakes.push(error.at(at, "no value").help(help));
+    }
+    mistakes
 }
 
 fn no_schema(path: &str, at: FileSpan) -> Diagnostic {

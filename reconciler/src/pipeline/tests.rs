@@ -248,6 +248,30 @@ fn a_mistake_in_the_site_file_hides_none_elsewhere() {
 }
 
 #[test]
+fn a_wave_whose_label_no_value_can_give_is_a_mistake_of_the_blueprint() {
+    let lab = Lab::new();
+    let wave = |from: &str| {
+        let waves = format!(
+            "  waves: [{{ name: mig, label: {{ key: example.edu/mig, from: {from} }} }}]\n"
+        );
+        lab.write("blueprints/team-space/blueprint.yaml", &format!("{BLUEPRINT}{waves}"));
+    };
+    wave("prefix");
+    lab.run().unwrap();
+    wave("prefx");
+    let error = lab.error();
+    for told in
+        ["SW0111: the values have no `prefx`", "blueprint.yaml:8:61", "did you mean `prefix`?"]
+    {
+        assert!(error.contains(told), "no {told}: {error}");
+    }
+    let without = BLUEPRINT.replace("  values: values.schema.json\n", "");
+    let waves = "  waves: [{ name: mig, label: { key: example.edu/mig, from: prefix } }]\n";
+    lab.write("blueprints/team-space/blueprint.yaml", &format!("{without}{waves}"));
+    assert!(lab.error().contains("the blueprint takes no values"), "{}", lab.error());
+}
+
+#[test]
 fn a_folder_that_is_called_differently() {
     let lab = Lab::new();
     lab.replace("blueprints/team-space/blueprint.yaml", "name: team-space", "name: spaces");

@@ -108,10 +108,10 @@ pub fn key(component: &ComponentName, wave: &str) -> String {
 
 /// One wave over the cluster.
 #[derive(Clone, Copy)]
-struct View<'a> {
-    component: &'a DesiredComponent,
-    wave: &'a DesiredWave,
-    running: &'a Running,
+pub(super) struct View<'a> {
+    pub(super) component: &'a DesiredComponent,
+    pub(super) wave: &'a DesiredWave,
+    pub(super) running: &'a Running,
 }
 
 impl<'a> View<'a> {
@@ -128,12 +128,12 @@ impl<'a> View<'a> {
         Extent::Node { name: node.name.clone(), uses: self.wave.rule.hits.uses.clone() }
     }
 
-    fn nodes(&self) -> impl Iterator<Item = &'a Node> {
+    pub(super) fn nodes(&self) -> impl Iterator<Item = &'a Node> {
         let rule = &self.wave.rule.hits;
         self.running.nodes.iter().filter(|node| rule.is_on(&node.labels))
     }
 
-    fn daemon_sets(&self) -> impl Iterator<Item = &'a DaemonSet> {
+    pub(super) fn daemon_sets(&self) -> impl Iterator<Item = &'a DaemonSet> {
         let restart = self.wave.rule.restart.as_ref();
         self.running.daemon_sets.iter().filter(move |set| {
             restart.is_some_and(|restart| {
@@ -144,7 +144,7 @@ impl<'a> View<'a> {
     }
 
     /// Returns the pods on `node` that it restarts, with whether each is outdated.
-    fn pods(&self, node: &Node) -> Vec<(&'a Pod, bool)> {
+    pub(super) fn pods(&self, node: &Node) -> Vec<(&'a Pod, bool)> {
         let pods = self.running.pods.iter().filter(|pod| pod.node.as_ref() == Some(&node.name));
         pods.filter_map(|pod| {
             let set = self.daemon_sets().find(|set| pod.owners.contains(&set.id))?;

@@ -213,6 +213,15 @@ pub fn fits(wanted: &BTreeMap<String, String>, labels: &BTreeMap<String, String>
         .all(|(key, value)| labels.get(key).is_some_and(|has| value == "*" || has == value))
 }
 
+/// Returns labels as a selector writes them: `a=b, c`; without a value where any is right.
+pub fn labels(wanted: &BTreeMap<String, String>) -> String {
+    let one = |(key, value): (&String, &String)| match value.as_str() {
+        "*" => key.clone(),
+        value => format!("{key}={value}"),
+    };
+    wanted.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -225,6 +225,30 @@ spec:
 }
 
 #[test]
+fn a_selector_that_no_label_can_fit_is_a_mistake_and_no_silence() {
+    let text = "\
+apiVersion: sitewright.dev/v1alpha1
+kind: Blueprint
+metadata: { name: gpus, version: 1.0.0 }
+spec:
+  summary: GPUs
+  hazards:
+    - kind: ConfigMap
+      on: update
+      is: evicts-jobs
+      because: x
+      hits: { nodes: { nvidia.com/gpu/present: \"true\", pool: \"*\" } }
+  waves:
+    - name: driver
+      hits: { nodes: { nvidia.com/gpu.present: \"yes please\" } }
+      restart: { namespace: gpu-operator, daemonSets: { -app: driver } }
+    - name: mig
+      label: { key: nvidia.com/, from: sharing.mig }
+";
+    insta::assert_snapshot!(report(blueprint::parse("blueprints/gpus/blueprint.yaml", text)));
+}
+
+#[test]
 fn a_file_of_another_kind_or_version_is_told_so_first() {
     let lines = |result: Result<_, Diagnostics>| mistakes(result);
     assert_eq!(

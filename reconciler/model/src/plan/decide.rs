@@ -55,6 +55,7 @@ pub fn plan(desired: &Desired, live: &Live, now: Timestamp) -> Plan {
         digest: PlanDigest(Digest::of("")),
         components: frame.components(drafts),
         waves: Vec::new(),
+        unmatched: Vec::new(),
     };
     plan.digest = digest::of(&plan, desired.digest);
     plan

@@ -118,6 +118,7 @@ impl Plan {
             }
         }
         self.waves = drain::plans(desired, running);
+        self.unmatched = drain::unmatched(desired, running);
         self
     }
 }

@@ -34,7 +34,7 @@ pub use crate::managed::Attribution;
 use crate::{
     code::{Code, plan as code},
     digest::Digest,
-    drain::{DrainStage, WavePlan},
+    drain::{DrainStage, Unmatched, WavePlan},
     format::blueprint::Hazard,
     name::{BlueprintName, ComponentName, SiteName},
     object::{ObjectId, Shown, Uid},
@@ -77,6 +77,9 @@ pub struct Plan {
     /// What is taken node by node once the objects are applied; waves with nothing left to do are left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waves: Vec<WavePlan>,
+    /// Waves whose selectors match nothing now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unmatched: Vec<Unmatched>,
 }
 
 /// Which cluster a plan is for.

@@ -11,6 +11,7 @@ use crate::{
         explain::{self, Places},
         walk::{self, Wanted},
     },
+    suggest::nearest,
     yaml::{self, Document},
 };
 
@@ -48,6 +49,31 @@ impl ValuesSchema {
         let schema = Self { document, validator };
         schema.check_defaults()?;
         Ok(schema)
+    }
+
+    /// Returns the part of `path` (`sharing.mig`) that no value can have, with the nearest one that it can have; none where
+    /// the schema leaves it open.
+    pub fn unknown_part(&self, path: &str) -> Option<(String, Option<String>)> {
+        let mut schema = &self.document.value;
+        for part in path.split('.') {
+            let of_others =
+                ["$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "if", "patternProperties"];
+            let is_closed = schema.get("additionalProperties") == Some(&Value::Bool(false));
+            if of_others.iter().any(|key| schema.get(*key).is_some()) {
+                return None;
+            }
+            let properties = schema.get("properties").and_then(Value::as_object);
+            match properties.and_then(|properties| properties.get(part)) {
+                Some(next) => schema = next,
+                None if !is_closed => return None,
+                None => {
+                    let known = properties.into_iter().flat_map(|all| all.keys());
+                    let near = nearest(part, known.map(String::as_str)).map(str::to_owned);
+                    return Some((part.to_owned(), near));
+                }
+            }
+        }
+        None
     }
 
     /// Fills in the defaults that `value` leaves open; a `null` closes.

@@ -182,6 +182,13 @@ impl Extent {
 
     pub(super) fn words(&self, running: &Running) -> String {
         let nodes = running.nodes_of(self).len();
+        // a slip in the labels of a rule must not read as peace
+        if let Self::Nodes(rule) = self
+            && nodes == 0
+            && !rule.nodes.is_empty()
+        {
+            return format!("matches no node now: none has {}", drain::labels(&rule.nodes));
+        }
         let nodes = format!("{nodes} {}", if nodes == 1 { "node" } else { "nodes" });
         match self {
             Self::Nothing => "nothing that runs".to_owned(),

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sitewright_model::{
     digest::Digest,
-    drain::{DrainStage, NodeStage, WaveNode, WavePlan},
+    drain::{DrainStage, NodeStage, Unmatched, WaveNode, WavePlan},
     format::{approval::ApprovalSpec, blueprint::Hazard},
     object::{GroupKind, ObjectId, Shown, Uid},
     plan::{
@@ -340,6 +340,7 @@ fn plan(components: Vec<ComponentPlan>) -> Plan {
         digest: PlanDigest(Digest::of("plan")),
         components,
         waves: Vec::new(),
+        unmatched: Vec::new(),
     }
 }
 
@@ -494,6 +495,11 @@ pub(crate) fn drained() -> Plan {
             node("gpu-6", NodeStage::Pending, jobs),
         ],
         stopped: Some("gpu-3 did not come back: the pod driver-x is not Ready".into()),
+    }];
+    plan.unmatched = vec![Unmatched {
+        component: "gpus".parse().unwrap(),
+        wave: "mig".into(),
+        why: "matches no node now: none has nvidia.com/mig.capble=true".into(),
     }];
     plan
 }

@@ -217,6 +217,10 @@ pub(super) fn footnotes(plan: &Plan) -> Vec<String> {
             reasons.join("; ")
         ));
     }
+    notes.extend(plan.unmatched.iter().map(|unmatched| {
+        let (wave, why) = (words::clean(&unmatched.wave), words::clean(&unmatched.why));
+        format!("The wave {wave} of {} {why}.", unmatched.component)
+    }));
     notes.extend(other_approvals(plan));
     notes
 }

@@ -128,3 +128,22 @@ fn the_agent_waits_for_an_approval_and_goes_ahead_when_it_comes() {
     agent.signal("TERM");
     running.end();
 }
+
+#[test]
+fn a_wave_that_matches_no_node_is_told_and_one_that_no_label_fits_is_a_mistake() {
+    let mut lab = Lab::new("unmatched");
+    let wave = |nodes: &str| {
+        format!(
+            "waves: [{{ name: driver, hits: {{ nodes: {nodes} }}, restart: {{ namespace: gpu, daemonSets: {{ app: driver }} }} }}]"
+        )
+    };
+    lab.component("app", &config_map("a"))
+        .component_blueprint("app", &wave("{ nvidia.com/gpu.presnt: \"true\" }"));
+    let plan = lab.run(&["plan"]);
+    let told = "The wave driver of app matches no node now: none has nvidia.com/gpu.presnt=true.";
+    assert!(plan.code == 2 && plan.says(told), "{plan}");
+    assert_eq!(lab.plan()["unmatched"][0]["wave"], "driver");
+    lab.component_blueprint("app", &wave("{ nvidia.com/gpu present: \"true\" }"));
+    let plan = lab.run(&["validate"]);
+    assert!(plan.code == 1 && plan.says("SW0112") && plan.says("selects nothing"), "{plan}");
+}

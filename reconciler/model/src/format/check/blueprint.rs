@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Part, field_path, git_reference};
+use super::{Part, field_path, git_reference, labels};
 use crate::{
     code::format,
     diagnostic::{Diagnostic, Diagnostics},
@@ -39,9 +39,21 @@ pub(in crate::format) fn check(root: &Part<'_>, mistakes: &mut Diagnostics) {
         if let Some(on) = rule.get("on") {
             field_path(&on, "field", mistakes);
         }
+        if let Some(hits) = rule.get("hits") {
+            labels::selector(&hits, "nodes", mistakes);
+        }
     }
     for wave in spec.each("waves") {
         cel_expression(&wave, "ready", mistakes);
+        if let Some(hits) = wave.get("hits") {
+            labels::selector(&hits, "nodes", mistakes);
+        }
+        if let Some(restart) = wave.get("restart") {
+            labels::selector(&restart, "daemonSets", mistakes);
+        }
+        if let Some(label) = wave.get("label") {
+            labels::key(&label, "key", mistakes);
+        }
     }
     names(&spec, "waves", mistakes);
     for rule in spec.each("ignore") {

@@ -5,6 +5,7 @@
 
 pub(super) mod approval;
 pub(super) mod blueprint;
+mod labels;
 pub(super) mod site;
 
 use serde_json::Value;

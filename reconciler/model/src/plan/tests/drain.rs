@@ -19,7 +19,7 @@ use crate::{
     name::ComponentName,
     object::ObjectId,
     plan::{ApprovalFile, Consent, Draining, Gate, Plan, plan},
-    work::{DaemonSet, Node, Pod, Queue, Running, Sort, Workload},
+    work::{DaemonSet, Extent, Node, Pod, Queue, Running, Sort, Workload},
 };
 
 const GPU: &str = "nvidia.com/gpu";
@@ -702,6 +702,33 @@ fn a_wave_that_its_operator_rolls_by_itself_is_not_begun_and_says_so() {
     assert_eq!(bench.held(), [""; 0]);
     let (plan, _) = bench.weighed();
     assert!(plan.waves[0].stopped.as_ref().unwrap().contains("OnDelete"));
+}
+
+#[test]
+fn a_wave_that_matches_nothing_says_what_and_a_change_that_hits_no_node_too() {
+    let why = |wave: Wave| {
+        let bench = Bench::rolling(json!("wait"), DesiredWave { rule: wave, label: None });
+        let unmatched = bench.weighed().0.unmatched;
+        unmatched.first().map(|one| one.why.clone()).unwrap_or_default()
+    };
+    assert_eq!(why(restart()), "");
+    let mut slip = restart();
+    slip.hits.nodes = labels(&[("nvidia.com/gpu.presnt", "true"), ("pool", "*")]);
+    assert_eq!(why(slip), "matches no node now: none has nvidia.com/gpu.presnt=true, pool");
+    let mut slip = restart();
+    slip.restart.as_mut().unwrap().daemon_sets = labels(&[("app", "drivr")]);
+    assert_eq!(why(slip), "matches no DaemonSet in gpu now: none has app=drivr");
+
+    let mut bench = Bench::rolling(json!("wait"), by_restart());
+    bench.running.pods.clear();
+    assert!(bench.weighed().0.unmatched[0].why.starts_with("matches no pod now"));
+    bench.running.missing.push("no right to list pods".into());
+    assert_eq!(bench.weighed().0.unmatched, [], "it is not known");
+
+    let mut rule = on_gpu_nodes();
+    rule.nodes = labels(&[("gpu", "treu")]);
+    let hits = bench.running.hits(&Extent::Nodes(rule));
+    assert_eq!(hits.place, "matches no node now: none has gpu=treu");
 }
 
 #[test]
