@@ -21,8 +21,9 @@ use tokio::{sync::mpsc, time::Instant};
 use super::{
     fight::Turn,
     news::{News, Reason},
-    reconcile::{Reconciler, diagnosed, has_work},
+    reconcile::{Reconciler, diagnosed},
     state::{Side, described},
+    whole::has_work,
 };
 
 /// So many suspects are looked at one by one; more are found by a look at the whole, which lists each kind once.

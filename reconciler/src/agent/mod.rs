@@ -18,8 +18,10 @@ mod mend;
 mod news;
 mod notifications;
 mod pace;
+mod pauses;
 mod polls;
 mod reconcile;
+mod revisions;
 mod rollback;
 mod shard;
 mod state;
@@ -28,6 +30,7 @@ mod tend;
 mod touched;
 mod trace;
 mod web;
+mod whole;
 
 pub(crate) use self::{
     claim::Claims,

@@ -1,25 +1,18 @@
 //! The loop of one site: what is new in git or on the cluster, one thing at a time.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use jiff::Timestamp;
-use sitewright_cluster::{
-    CancellationToken, Cluster, Error,
-    apply::{End, Event, Options, Report},
-    observe::Depth,
-    watch::Watches,
-};
+use sitewright_cluster::{CancellationToken, Cluster, Error, apply::Report, watch::Watches};
 use sitewright_model::{
     code,
     desired::Desired,
     diagnostic::{Diagnostic, Diagnostics, Severity},
     digest::Digest,
     format::site::DriftPolicy,
-    live::{Live, Reach},
     name::SiteName,
-    object::{GroupKind, Uid},
-    plan::{self, Action, ApprovalFile, Consent, Plan},
-    render,
+    object::Uid,
+    plan::ApprovalFile,
     revision::Revision,
 };
 use sitewright_source::Settings;
@@ -28,30 +21,22 @@ use tokio::{
     task::spawn_blocking,
     time::{Instant, sleep_until},
 };
-use tracing::Instrument;
 
 use super::{
     claim::{Claim, Claims},
     drain::Drains,
     fight::Fights,
     history::History,
-    memory,
     news::News,
     pace::Pace,
-    polls::{Looked, Poll},
+    pauses::Pauses,
+    polls::Poll,
     rollback::Verdict,
-    state::{Activity, Problem, Side, State},
+    state::{Problem, Side, State},
     trace::{Trace, Traced},
-    web::{Fetched, Measure, Reconciled, Stage},
+    web::Measure,
 };
-use crate::{
-    lineage::Chronicle,
-    pipeline::{self, Footprint},
-    weigh::{Weighed, weigh},
-};
-
-/// How long after an apply it is looked for nodes that a wave has to take.
-const WAVES: Duration = Duration::from_secs(10 * 60);
+use crate::{lineage::Chronicle, pipeline::Footprint};
 
 /// News that may wait for their reader; further ones are dropped, and the state has what matters.
 const NEWS: usize = 256;
@@ -105,20 +90,18 @@ pub(crate) struct Reconciler {
     pub(super) state: State,
     pub(super) current: Option<Current>,
     pub(super) fights: Fights,
-    drains: Drains,
+    pub(super) drains: Drains,
     pub(super) verdict: Verdict,
     /// Until when nodes may become due for a wave.
-    waves_until: Option<Instant>,
-    /// Looks at the whole that failed in a row.
-    failures: u32,
-    /// Looks at the whole in a row that found something to do.
-    busy: u32,
+    pub(super) waves_until: Option<Instant>,
+    /// How long it pauses before it looks at the whole again.
+    pub(super) pauses: Pauses,
     /// Whether the last look at the whole found everything as it should be, with nothing held.
     pub(super) rested: bool,
     /// The inputs of the revision that could not be rendered last: it stops no apply.
-    refused: Option<Digest>,
+    pub(super) refused: Option<Digest>,
     /// When to look at git, and at the whole cluster.
-    due: Due,
+    pub(super) due: Due,
 }
 
 /// Where the agent tells what it knows.
@@ -141,19 +124,19 @@ pub(super) struct Current {
     pub(super) rendered: Arc<Desired>,
     /// Whether it was looked which components are to be what they were.
     pub(super) is_in_force: bool,
-    inputs: Digest,
+    pub(super) inputs: Digest,
     /// What the site was read from; none where each commit is to be read.
-    footprint: Option<Arc<Footprint>>,
+    pub(super) footprint: Option<Arc<Footprint>>,
     /// The approvals beside the site; they are no part of its inputs.
     pub(super) approvals: Vec<ApprovalFile>,
     pub(super) watches: Watches,
     /// Held for as long as the site is followed.
-    claim: Claim,
+    pub(super) claim: Claim,
 }
 
 impl Current {
     /// Folds what was looked at: a site at rest is text.
-    fn fold(&mut self) {
+    pub(super) fn fold(&mut self) {
         let is_same = Arc::ptr_eq(&self.desired, &self.rendered);
         if !self.desired.is_folded() {
             Arc::make_mut(&mut self.desired).fold();
@@ -166,9 +149,12 @@ impl Current {
     }
 }
 
-struct Due {
-    poll: Instant,
-    whole: Option<Instant>,
+/// When to look.
+pub(super) struct Due {
+    /// At git.
+    pub(super) poll: Instant,
+    /// At the whole cluster.
+    pub(super) whole: Option<Instant>,
 }
 
 /// Why the loop woke.
@@ -182,14 +168,6 @@ enum Wake {
     Whole,
     /// The pause of a fight is over.
     Fight,
-}
-
-/// What comes after a look at the whole.
-pub(super) enum Next {
-    /// Rest.
-    Rest,
-    /// A newer revision was found meanwhile.
-    Newer(Box<pipeline::Loaded>),
 }
 
 /// What a reconciler tells its owner.
@@ -229,8 +207,7 @@ impl Reconciler {
             drains: Drains::default(),
             verdict: Verdict::default(),
             waves_until: None,
-            failures: 0,
-            busy: 0,
+            pauses: Pauses::default(),
             rested: false,
             refused: None,
             due: Due { poll: Instant::now(), whole: None },
@@ -297,7 +274,7 @@ impl Reconciler {
     }
 
     /// Waits until git may have something new; returns since when an older look does not count.
-    async fn git(&self) -> Instant {
+    pub(super) async fn git(&self) -> Instant {
         let (now, poll) = (Instant::now(), self.following.pace.poll);
         let lately = || Instant::now().checked_sub(poll.mul_f64(0.8)).unwrap_or(now);
         tokio::select! {
@@ -305,391 +282,6 @@ impl Reconciler {
             () = sleep_until(self.due.poll) => lately(),
             () = self.following.poll.news() => lately(),
         }
-    }
-
-    // === git ===
-
-    /// Looks at git; returns what is there where it is not what is desired already.
-    async fn fetch(&mut self, not_before: Instant) -> Option<pipeline::Loaded> {
-        self.due.poll = Instant::now() + self.following.pace.next_poll();
-        let begun = Instant::now();
-        let known = self.current.as_ref().and_then(|current| current.footprint.clone());
-        let following = &self.following;
-        let looked = following.poll.look(&following.settings, known, not_before).await;
-        let measure = self.following.measure.clone();
-        measure.took(Stage::Fetch, begun);
-        match looked {
-            Ok(Looked::Same { commit }) => {
-                measure.fetched(Fetched::Same);
-                self.same(commit);
-                None
-            }
-            Ok(Looked::Loaded(loaded)) if self.is_current(&loaded) => {
-                measure.fetched(Fetched::Same);
-                self.seen(&loaded);
-                None
-            }
-            Ok(Looked::Loaded(loaded)) => match self.continues(loaded.revision().commit).await {
-                Ok(()) => {
-                    measure.fetched(Fetched::New);
-                    Some(*loaded)
-                }
-                Err(diagnostics) => {
-                    measure.fetched(Fetched::Failed);
-                    self.state.rejected = Some(loaded.origin());
-                    self.broken(Side::Git, &diagnostics);
-                    None
-                }
-            },
-            Err(refused) => {
-                measure.fetched(Fetched::Failed);
-                self.state.rejected = refused.origin;
-                self.broken(Side::Git, &refused.diagnostics);
-                None
-            }
-        }
-    }
-
-    /// Checks that a commit continues what was followed: what was rewritten is held, and never taken for "delete all".
-    async fn continues(&self, commit: Option<String>) -> Result<(), Diagnostics> {
-        let history = self.following.history.clone();
-        let (location, settings) =
-            (self.following.poll.location().clone(), self.following.settings.clone());
-        blocking(move || history.check(&location, &settings, commit.as_deref())).await
-    }
-
-    fn is_current(&self, loaded: &pipeline::Loaded) -> bool {
-        self.current.as_ref().is_some_and(|current| current.inputs == loaded.revision().inputs)
-    }
-
-    /// Takes note of a revision whose inputs are those of the one before; an approval may have come with it.
-    fn seen(&mut self, loaded: &pipeline::Loaded) {
-        let approvals = &loaded.approvals().files;
-        if let Some(current) = self.current.as_mut().filter(|c| c.approvals != *approvals) {
-            current.approvals.clone_from(approvals);
-            self.due.whole = Some(Instant::now());
-        }
-        self.found_again(loaded.revision());
-    }
-
-    /// Takes note of a commit that is not the site's business.
-    fn same(&mut self, commit: Option<String>) {
-        let Some(current) = &self.current else { return };
-        if commit.is_some() || self.state.problems.contains_key(&Side::Git) {
-            let known = &current.desired.revision;
-            let commit = commit.or_else(|| known.commit.clone());
-            let inputs = current.inputs;
-            self.found_again(Revision { commit, inputs, ..known.clone() });
-        }
-    }
-
-    fn found_again(&mut self, revision: Revision) {
-        self.following.history.goes_on(revision.commit.as_deref());
-        if self.state.applied.as_ref().is_some_and(|applied| applied.inputs == revision.inputs) {
-            self.state.applied = Some(revision.clone());
-            if let Some(current) = &self.current {
-                self.reports.in_force(&current.desired, &revision);
-            }
-        }
-        self.state.observed = Some(revision);
-        self.state.rejected = None;
-        let news = self.state.works(Side::Git);
-        self.reports.tell(news);
-    }
-
-    /// Renders a revision and reconciles it, and any newer one that comes meanwhile.
-    async fn take(&mut self, loaded: pipeline::Loaded) {
-        let mut next = Some(loaded);
-        while let Some(loaded) = next.take() {
-            let (site, revision) = (loaded.site().clone(), loaded.revision());
-            let news = self.state.found(&site, &revision);
-            self.reports.tell(news);
-            match self.desire(loaded).await {
-                Ok(before) => {
-                    self.following.history.goes_on(revision.commit.as_deref());
-                    self.refused = None;
-                    let news = self.state.works(Side::Git);
-                    self.reports.tell(news);
-                    let done = match self.apply_touched(before).await {
-                        Some(done) => done,
-                        None => self.reconcile().await,
-                    };
-                    if let Next::Newer(newer) = done {
-                        next = Some(*newer);
-                    }
-                }
-                Err(diagnostics) => {
-                    self.following.measure.reconciled(Reconciled::Failed);
-                    self.broken(Side::Git, &diagnostics);
-                    self.refused = Some(revision.inputs);
-                    // an apply that it stopped goes on
-                    if self.current.is_some() && self.due.whole.is_none() {
-                        self.due.whole = Some(Instant::now());
-                    }
-                }
-            }
-        }
-    }
-
-    /// Renders `loaded`, and desires it from now on; returns what was desired of the site before.
-    #[tracing::instrument(target = "sitewright::trace", name = "render", skip_all)]
-    async fn desire(
-        &mut self,
-        loaded: pipeline::Loaded,
-    ) -> Result<Option<Arc<Desired>>, Diagnostics> {
-        let inputs = loaded.revision().inputs;
-        let approvals = loaded.approvals().files.clone();
-        let settings = self.following.settings.clone();
-        let begun = Instant::now();
-        let rendered = blocking(move || {
-            let footprint = loaded.footprint().map(Arc::new);
-            Ok((pipeline::render(loaded, &settings)?, footprint))
-        });
-        let rendered = rendered.await;
-        self.following.measure.took(Stage::Render, begun);
-        let (rendered, footprint) = rendered?;
-        let desired = Arc::new(self.served(rendered.desired).await?);
-        let (before, watches, claim) = match self.current.take() {
-            Some(current) if current.desired.site == desired.site => {
-                (Some(current.desired), current.watches, current.claim)
-            }
-            _ => {
-                let cluster = self.following.cluster.facts().uid.clone();
-                let claim = self
-                    .following
-                    .claims
-                    .claim(cluster, &desired.site, &self.following.name)
-                    .map_err(|taken| *taken)?;
-                let watches = self.following.cluster.watches(&desired.site);
-                self.following.measure.watches(&watches);
-                (None, watches, claim)
-            }
-        };
-        let rendered = Arc::clone(&desired);
-        let is_in_force = false;
-        self.current = Some(Current {
-            desired,
-            rendered,
-            is_in_force,
-            inputs,
-            footprint,
-            approvals,
-            watches,
-            claim,
-        });
-        Ok(before)
-    }
-
-    /// Returns what was rendered as this cluster serves it, under the policy of who follows it.
-    pub(super) async fn served(&self, rendered: Desired) -> Result<Desired, Diagnostics> {
-        let open = render::open_kinds(&rendered);
-        let outside = self.following.cluster.outside_namespaces(&open).await.map_err(diagnosed)?;
-        let desired = render::in_served_scopes(rendered, &outside)?;
-        let mut desired = match self.following.drift {
-            Some(drift) => desired.with_drift(drift),
-            None => desired,
-        };
-        desired.fold();
-        Ok(desired)
-    }
-
-    // === the whole ===
-
-    pub(super) async fn again(&mut self) {
-        if let Next::Newer(loaded) = self.reconcile().await {
-            self.take(*loaded).await;
-        }
-    }
-
-    /// Makes the cluster what is desired, as far as nothing holds it.
-    async fn reconcile(&mut self) -> Next {
-        self.due.whole = None;
-        self.rested = false;
-        self.state.activity = Activity::Reconciling;
-        self.report();
-        let next = match self.whole().await {
-            Ok(next) => next,
-            Err(error) => {
-                self.following.measure.reconciled(Reconciled::of_error(&error));
-                self.broken(Side::Cluster, &diagnosed(error));
-                self.retry();
-                Next::Rest
-            }
-        };
-        self.state.activity = Activity::Resting;
-        next
-    }
-
-    async fn whole(&mut self) -> Result<Next, Error> {
-        self.put_in_force().await?;
-        let Some(current) = &mut self.current else { return Ok(Next::Rest) };
-        let desired = Arc::clone(&current.desired);
-        self.reports.in_force(&desired, &desired.revision);
-        let approvals = current.approvals.clone();
-        current.watches.follow(&kinds(&desired)).await?;
-        // what was noticed until here is seen by the look that follows
-        current.watches.take();
-        // An approval binds the plan as a person saw it, with what the server says of each create.
-        let depth = if approvals.is_empty() { Depth::SkipCreates } else { Depth::Full };
-        let begun = Instant::now();
-        let live = self.following.cluster.observe(&desired, depth).await?;
-        let now = Timestamp::now();
-        let planning = tracing::info_span!(target: "sitewright::trace", "plan");
-        let plan = planning.in_scope(|| plan::plan(&desired, &live, now));
-        let cluster = self.following.cluster.clone();
-        let weighing = weigh(&cluster, &desired, &live, plan, self.drains.may_hold());
-        let mut weighed = weighing.instrument(planning).await?;
-        weighed.plan = weighed.plan.with_approvals(&approvals);
-        self.following.measure.took(Stage::Plan, begun);
-        let plan = &weighed.plan;
-        if !self.may_go_back(plan).await? {
-            self.due.whole = Some(Instant::now());
-            return Ok(Next::Rest);
-        }
-        let news = self.state.planned(plan, &live.reach, now);
-        self.reports.tell(news);
-        self.report();
-        if !has_work(plan) {
-            let health = cluster.status(&desired, &live).await?;
-            let now = Timestamp::now();
-            let news = self.state.assessed(&health, &Reach::Whole, now);
-            self.reports.tell(news);
-            self.state.applied = Some(plan.revision.clone());
-            self.note_health(plan).await?;
-            let news = self.drains.step(&cluster, &desired, &weighed, &self.state).await?;
-            self.reports.tell(news);
-            self.rest(&weighed);
-            return Ok(Next::Rest);
-        }
-        let news = self.drains.step(&cluster, &desired, &weighed, &self.state).await?;
-        self.reports.tell(news);
-        let begun = Instant::now();
-        let (report, next) = self.apply(&desired, plan, &live).await?;
-        self.following.measure.took(Stage::Apply, begun);
-        self.following.measure.reconciled(Reconciled::of(report.end));
-        self.conclude(&report, &live.reach);
-        self.judge(&report).await?;
-        self.watch_waves(&desired);
-        Ok(next)
-    }
-
-    /// Applies, and looks out for a newer revision, which comes first (law 8).
-    #[tracing::instrument(target = "sitewright::trace", name = "apply", skip_all)]
-    pub(super) async fn apply(
-        &mut self,
-        desired: &Arc<Desired>,
-        plan: &Plan,
-        live: &Live,
-    ) -> Result<(Report, Next), Error> {
-        let cancel = self.stop.child_token();
-        let (events, receiver) = mpsc::channel::<Event>(1);
-        drop(receiver);
-        let (cluster, options) = (self.following.cluster.clone(), Options::default());
-        let apply = cluster.apply(desired, plan, live, options, events, cancel.clone());
-        let mut apply = std::pin::pin!(apply);
-        let mut next = Next::Rest;
-        loop {
-            tokio::select! {
-                report = &mut apply => return Ok((report?, next)),
-                loaded = self.newer(), if matches!(next, Next::Rest) => {
-                    next = Next::Newer(Box::new(loaded));
-                    cancel.cancel();
-                }
-            }
-        }
-    }
-
-    /// Waits until git has something newer.
-    async fn newer(&mut self) -> pipeline::Loaded {
-        loop {
-            let not_before = self.git().await;
-            let found = self.fetch(not_before).await;
-            let is_refused =
-                |loaded: &pipeline::Loaded| Some(loaded.revision().inputs) == self.refused;
-            if let Some(loaded) = found.filter(|loaded| !is_refused(loaded)) {
-                return loaded;
-            }
-        }
-    }
-
-    pub(super) fn conclude(&mut self, report: &Report, reach: &Reach) {
-        self.reports.applied(report);
-        let news = self.state.applied(report, reach, Timestamp::now());
-        self.reports.tell(news);
-        match report.end {
-            End::Stopped => {}
-            End::Converged | End::Held if report.troubles.is_empty() => {
-                let news = self.state.works(Side::Cluster);
-                self.reports.tell(news);
-                self.failures = 0;
-                self.busy = self.busy.saturating_add(1);
-                // What the plan did not touch may be ill, so the whole is looked at once more, at once. Where that
-                // finds work again and again (a webhook that rewrites our field, a change that waits for one that is
-                // held), the pauses grow as after failures.
-                let pause = match self.busy {
-                    1 => Duration::ZERO,
-                    busy => self.following.pace.next_retry(busy),
-                };
-                self.due.whole = Some(Instant::now() + pause);
-            }
-            _ => {
-                if let Some(trouble) = report.troubles.first() {
-                    let (code, message) = (trouble.code.clone(), trouble.message.clone());
-                    let since = Timestamp::now();
-                    let problem = Problem { code, message, passes: true, since };
-                    let news = self.state.failed(Side::Cluster, problem);
-                    self.reports.tell(news);
-                }
-                self.retry();
-            }
-        }
-    }
-
-    /// Nothing is to be done.
-    fn rest(&mut self, weighed: &Weighed) {
-        let plan = &weighed.plan;
-        if let Some(current) = &mut self.current {
-            current.fold();
-        }
-        memory::give_back_soon();
-        let news = self.state.works(Side::Cluster);
-        self.reports.tell(news);
-        self.failures = 0;
-        let is_held = plan.changes().any(|(_, change)| !change.gates.is_empty());
-        let end = if is_held { Reconciled::Held } else { Reconciled::Converged };
-        self.following.measure.reconciled(end);
-        let is_watching = self.waves_until.is_some_and(|until| Instant::now() < until);
-        // whatever could begin has begun, and is in the ledger
-        let waits = self.drains.waits(Timestamp::now()).or(is_watching.then_some(Duration::ZERO));
-        let is_held = is_held || !plan.waves.is_empty();
-        let rest = if let Some(waited) = waits {
-            self.following.pace.next_while_draining(waited)
-        } else if is_held {
-            self.following.pace.next_while_held()
-        } else {
-            self.following.pace.next_resync()
-        };
-        self.busy = 0;
-        self.rested = !is_held;
-        self.due.whole = Some(Instant::now() + rest);
-    }
-
-    /// What an apply makes outdated shows only once an operator has acted on it, and is no event of ours.
-    pub(super) fn watch_waves(&mut self, desired: &Desired) {
-        if desired.components.iter().any(|component| !component.waves.is_empty()) {
-            self.waves_until = Some(Instant::now() + WAVES);
-        }
-    }
-
-    /// Asks for a look at the whole, at once.
-    pub(super) fn look_at_the_whole(&mut self) {
-        self.due.whole = Some(Instant::now());
-    }
-
-    pub(super) fn retry(&mut self) {
-        self.failures = self.failures.saturating_add(1);
-        self.rested = false;
-        self.due.whole = Some(Instant::now() + self.following.pace.next_retry(self.failures));
     }
 
     // === telling ===
@@ -727,7 +319,8 @@ impl Reports {
         }
     }
 
-    fn applied(&self, report: &Report) {
+    /// Records what came of an apply.
+    pub(super) fn applied(&self, report: &Report) {
         self.chronicle.applied(&self.cluster.0, report);
     }
 
@@ -764,15 +357,4 @@ fn passes(diagnostics: &Diagnostics) -> bool {
 
 pub(super) fn diagnosed(error: Error) -> Diagnostics {
     error.diagnostic().into()
-}
-
-fn kinds(desired: &Desired) -> BTreeSet<GroupKind> {
-    desired.objects().map(|(_, object)| object.object.id().kind.clone()).collect()
-}
-
-pub(super) fn has_work(plan: &Plan) -> bool {
-    plan.changes().any(|(_, change)| {
-        !matches!(change.action, Action::None | Action::Unknown)
-            && change.held_by(Consent::None).next().is_none()
-    })
 }

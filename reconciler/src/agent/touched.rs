@@ -19,9 +19,10 @@ use sitewright_model::{
 use tokio::time::Instant;
 
 use super::{
-    reconcile::{Next, Reconciler},
+    reconcile::Reconciler,
     state::{Activity, Side},
     web::{Reconciled, Stage},
+    whole::Next,
 };
 
 /// More are found by a look at the whole, which lists each kind once.
