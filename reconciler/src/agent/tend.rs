@@ -251,7 +251,8 @@ impl Tended {
         let text = secret.text(key).unwrap_or_default();
         HookSecret::lines(text).map_err(|why| {
             let (namespace, name) = (&self.key.namespace, &reference.name);
-            unusable(format!("Secret {namespace}/{name} has no secret under `{key}`: {why}")).into()
+            unusable(format!("Secret {namespace}/{name} has no usable secret under `{key}`: {why}"))
+                .into()
         })
     }
 

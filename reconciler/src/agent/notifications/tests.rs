@@ -156,7 +156,7 @@ fn told(
     let secrets = Known(BTreeMap::from([
         ("token", "canary-token".to_owned()),
         ("chat", format!("{}/services/canary-path", fake.address)),
-        ("key", "whsec_Y2FuYXJ5LWtleQ==".to_owned()),
+        ("key", "whsec_Y2FuYXJ5LWtleS1vZi1hLXRlc3Q=".to_owned()),
     ]));
     let notification = serde_json::from_value(notification).unwrap();
     let key = SyncKey { namespace: "lab".into(), name: "gpu".into() };
@@ -311,7 +311,7 @@ async fn events_are_signed_described_and_told_once_also_after_a_restart() {
     told.notifier.state(&sick(rest.clone(), "2 of 3 pods are ready"), at(60));
     told.rest().await;
     let asked = told.fake.asked();
-    let key = HookSecret::new("whsec_Y2FuYXJ5LWtleQ==").unwrap();
+    let key = HookSecret::new("whsec_Y2FuYXJ5LWtleS1vZi1hLXRlc3Q=").unwrap();
     let schema = std::fs::read_to_string(
         std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../schema/event.schema.json"),
     );

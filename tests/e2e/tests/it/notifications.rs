@@ -127,7 +127,7 @@ fn a_commit_is_told_to_its_forge_a_program_and_a_chat_and_nothing_twice() {
         followed.lab.kubectl(&["create", "secret", "generic", name, "-n", "told", &value]);
     };
     secret("forge", "token=canary-token");
-    secret("signing", "token=canary-signing");
+    secret("signing", "token=canary-signing-key");
     secret("chat", &format!("url={}/services/canary-path", listener.address));
     let events = format!("{}/events", listener.address);
     let api = format!("{}/api/v1", listener.address);

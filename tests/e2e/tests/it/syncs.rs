@@ -182,7 +182,8 @@ pub(crate) fn is_ready(status: &Value) -> bool {
 #[test]
 fn a_push_that_a_forge_tells_of_is_applied_at_once_and_measured() {
     let mut followed = Followed::start("hooked");
-    let secret = ["create", "secret", "generic", "push", "--from-literal=token=s3cret"];
+    let secret =
+        ["create", "secret", "generic", "push", "--from-literal=token=s3cret-of-the-forge"];
     let namespace = ["--namespace", followed.lab.name()];
     followed.lab.kubectl(&[&secret[..], &namespace].concat());
     followed.sync("site", |spec| {
@@ -195,7 +196,7 @@ fn a_push_that_a_forge_tells_of_is_applied_at_once_and_measured() {
     followed.lab.component("app", &SETTINGS.replace("blue", "green"));
     followed.push("green");
     assert_eq!(followed.tell_of_push("guessed"), "401");
-    assert_eq!(followed.tell_of_push("s3cret"), "202");
+    assert_eq!(followed.tell_of_push("s3cret-of-the-forge"), "202");
     followed.wait("site", "green", |_| followed.color().as_deref() == Some("green"));
     followed.wait("site", "ready", is_ready);
 
@@ -217,6 +218,23 @@ fn a_push_that_a_forge_tells_of_is_applied_at_once_and_measured() {
     ] {
         assert!(metrics.contains(&line), "{line}:\n{metrics}");
     }
+    followed.stop();
+}
+
+#[test]
+fn a_short_secret_of_a_webhook_is_told_and_lets_nobody_in() {
+    let followed = Followed::start("short-secret");
+    let namespace = followed.lab.name().to_owned();
+    let secret = ["create", "secret", "generic", "push", "--from-literal=token=s3cret"];
+    followed.lab.kubectl(&[&secret[..], &["--namespace", &namespace]].concat());
+    followed.sync("site", |spec| spec["webhook"] = json!({ "secretRef": { "name": "push" } }));
+    followed.wait("site", "ready", is_ready);
+    let events = || followed.lab.kubectl(&["get", "events", "-n", &namespace]);
+    followed.wait("site", "told", |_| {
+        let events = events();
+        events.contains("SW0802") && events.contains("shorter than 16 bytes")
+    });
+    assert_eq!(followed.tell_of_push("s3cret"), "401");
     followed.stop();
 }
 

@@ -14,6 +14,10 @@ const STANDARD: &str = "whsec_";
 /// nobody which one.
 const TRIED: usize = 2;
 
+/// The shortest secret, in bytes. Whoever sees one signed message can try secrets at leisure, billions a second: 128 bits
+/// of randomness are out of reach, a word is not (RFC 2104, 3).
+const SHORTEST: usize = 16;
+
 /// A secret that a forge and the agent share: no Display, no Debug, no Serialize (law 10).
 #[derive(Clone)]
 pub(crate) struct HookSecret {
@@ -31,6 +35,11 @@ pub(crate) enum RefusedSecret {
     /// It begins with `whsec_`, and no base64 follows.
     #[error("after `whsec_` comes no base64")]
     NoBase64,
+    /// Somebody could find it by trying.
+    #[error(
+        "it is shorter than {SHORTEST} bytes, so who sees one message can find it by trying; `openssl rand -hex 32` makes one"
+    )]
+    TooShort,
     /// Some of them would not be tried.
     #[error("it has more than {TRIED} lines, and each is a secret")]
     TooMany,
@@ -61,10 +70,13 @@ impl HookSecret {
     /// Takes the secrets in a text, one a line.
     ///
     /// # Errors
-    /// There is none, there are more than are tried, or one of them is none.
+    /// There is none, there are more than are tried, or one of them is none or too short.
     pub(crate) fn lines(text: &str) -> Result<Vec<Self>, RefusedSecret> {
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
         let secrets: Vec<Self> = lines.map(Self::new).collect::<Result<_, _>>()?;
+        if secrets.iter().any(|secret| secret.standard.len() < SHORTEST) {
+            return Err(RefusedSecret::TooShort);
+        }
         match secrets.len() {
             0 => Err(RefusedSecret::Empty),
             1..=TRIED => Ok(secrets),

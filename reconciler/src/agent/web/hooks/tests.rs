@@ -285,7 +285,23 @@ fn an_empty_secret_is_none() {
     assert_eq!(why(" \n ").as_deref(), Some("it is empty"));
     assert_eq!(why("whsec_").as_deref(), Some("it is empty"));
     assert_eq!(why("whsec_???").as_deref(), Some("after `whsec_` comes no base64"));
-    assert_eq!(HookSecret::lines("old\nnew\n").unwrap().len(), 2);
+    let (old, new) = ("o".repeat(16), "n".repeat(16));
+    assert_eq!(HookSecret::lines(&format!("{old}\n{new}\n")).unwrap().len(), 2);
     let many = "it has more than 2 lines, and each is a secret";
-    assert_eq!(why("older\nold\nnew\n").as_deref(), Some(many), "one would never be tried");
+    let three = format!("{old}\n{new}\n{old}\n");
+    assert_eq!(why(&three).as_deref(), Some(many), "one would never be tried");
+}
+
+#[test]
+fn a_secret_that_can_be_found_by_trying_is_none() {
+    let is_short =
+        |text: &str| HookSecret::lines(text).err() == Some(super::secret::RefusedSecret::TooShort);
+    assert!(is_short("s3cret") && is_short(&"a".repeat(15)) && !is_short(&"a".repeat(16)));
+    // 8 bytes, though it is written with 18
+    assert!(is_short("whsec_c2hvcnRrZXk="));
+    assert!(!is_short("whsec_MDEyMzQ1Njc4OWFiY2RlZg=="));
+    assert!(
+        is_short(&format!("{}\nshort\n", "a".repeat(32))),
+        "each of them is good for a message"
+    );
 }

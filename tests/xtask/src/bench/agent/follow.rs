@@ -18,7 +18,7 @@ use crate::bench::program::Program;
 /// The namespace of the SiteSyncs.
 pub(super) const NAMESPACE: &str = "bench-syncs";
 /// What messages of a forge are signed with.
-const TOKEN: &str = "s3cret";
+const TOKEN: &str = "s3cret-of-the-bench";
 
 /// A repository on a server, and its working tree.
 pub(super) struct Repository {
