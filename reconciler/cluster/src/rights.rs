@@ -72,6 +72,46 @@ pub struct Rule {
     pub verbs: Vec<String>,
 }
 
+/// What a recorder of lineage follows by watch: nodes, workloads, services, and which kinds there are.
+const FOLLOWED: [(&str, &[&str]); 14] = [
+    ("", &["nodes", "pods"]),
+    ("apps", &["deployments", "statefulsets"]),
+    ("batch", &["jobs"]),
+    ("apiextensions.k8s.io", &["customresourcedefinitions"]),
+    ("kueue.x-k8s.io", &["workloads"]),
+    ("batch.volcano.sh", &["jobs"]),
+    ("jobset.x-k8s.io", &["jobsets"]),
+    ("trainer.kubeflow.org", &["trainjobs"]),
+    (
+        "kubeflow.org",
+        &["jaxjobs", "mpijobs", "notebooks", "paddlejobs", "pytorchjobs", "tfjobs", "xgboostjobs"],
+    ),
+    ("ray.io", &["rayclusters", "rayjobs"]),
+    ("sparkoperator.k8s.io", &["sparkapplications"]),
+    ("argoproj.io", &["workflows"]),
+    ("leaderworkerset.x-k8s.io", &["leaderworkersets"]),
+    ("workload.codeflare.dev", &["appwrappers"]),
+];
+
+/// What serves models, followed as well.
+const SERVING: (&str, &[&str]) =
+    ("serving.kserve.io", &["inferenceservices", "llminferenceservices"]);
+
+/// Returns the rules that a recorder of lineage needs: it reads, and writes nothing.
+pub fn recorder_rules() -> Vec<Rule> {
+    // owners of pods that are no runs are looked at once
+    let owners = ("apps", ["daemonsets", "replicasets"].as_slice(), SEEN.as_slice());
+    let followed = FOLLOWED.iter().chain([&SERVING]);
+    let verbs: &[&str] = &["get", "list", "watch"];
+    let rule = |(group, plurals, verbs): (&str, &[&str], &[&str])| Rule {
+        api_groups: vec![group.to_owned()],
+        resources: plurals.iter().map(|plural| (*plural).to_owned()).collect(),
+        resource_names: Vec::new(),
+        verbs: verbs.iter().map(|verb| (*verb).to_owned()).collect(),
+    };
+    followed.map(|(group, plurals)| (*group, *plurals, verbs)).chain([owners]).map(rule).collect()
+}
+
 /// Returns the rules that an agent needs on the cluster of `sites`, in order.
 pub fn rules<'d>(sites: impl IntoIterator<Item = &'d Desired> + Clone) -> Vec<Rule> {
     let mut verbs: BTreeMap<(String, String), BTreeSet<&str>> = BTreeMap::new();
@@ -177,4 +217,23 @@ fn brought(site: &Desired) -> BTreeMap<GroupKind, (String, String)> {
 /// Returns the plural of a kind as Kubernetes' own kinds, and nearly all others, have it.
 fn guessed(kind: &GroupKind, version: &str) -> String {
     ApiResource::from_gvk(&GroupVersionKind::gvk(&kind.group, version, &kind.kind)).plural
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_that_is_recorded_may_be_followed() {
+        let rules = recorder_rules();
+        for kind in sitewright_model::lineage::kinds() {
+            let plural = format!("{}s", kind.kind.to_lowercase());
+            let allows = |rule: &Rule| {
+                rule.api_groups.contains(&kind.group)
+                    && rule.resources.contains(&plural)
+                    && rule.verbs.iter().any(|verb| verb == "watch")
+            };
+            assert!(rules.iter().any(allows), "{kind}");
+        }
+    }
 }

@@ -52,6 +52,9 @@ pub(crate) struct Install {
     /// the agent the right to act as it
     #[arg(long, value_name = "NAMESPACE/NAME", value_parser = rights::account, conflicts_with = "broad")]
     act_as: Option<Account>,
+    /// Record lineage on a volume of this size, for example 20Gi; the key is in the Secret sitewright-lineage
+    #[arg(long, value_name = "SIZE", value_parser = size, conflicts_with = "replicas")]
+    lineage: Option<String>,
     /// Print no NetworkPolicy
     #[arg(long)]
     no_network_policy: bool,
@@ -64,6 +67,7 @@ const EXAMPLES: &str = "\
 Examples:
   sitewright install sites/lab-gpu --image registry.example.edu/sitewright@sha256:… > agent.yaml
   sitewright install sites/lab-gpu --act-as lab/site > agent.yaml    the site's rights are an account's
+  sitewright install sites/lab-gpu --lineage 20Gi > agent.yaml
   sitewright install --broad | kubectl apply --server-side -f -
   sitewright install --crds | kubectl apply --server-side -f -";
 
@@ -75,6 +79,15 @@ fn label(text: &str) -> Result<String, String> {
         && !text.starts_with('-')
         && !text.ends_with('-');
     if is_label { Ok(text.to_owned()) } else { Err("this is not the name of a namespace".into()) }
+}
+
+/// Reads a size as Kubernetes writes it, for example `20Gi`.
+fn size(text: &str) -> Result<String, String> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit = text.get(digits.len()..).unwrap_or_default();
+    let is_size = digits.parse::<u64>().is_ok_and(|number| number > 0)
+        && ["", "M", "G", "T", "Mi", "Gi", "Ti"].contains(&unit);
+    if is_size { Ok(text.to_owned()) } else { Err("this is no size, for example 20Gi".into()) }
 }
 
 impl Install {
@@ -109,6 +122,7 @@ impl Install {
             objects.push(self.network_policy());
         }
         for shard in 1..=self.shards {
+            objects.extend(self.volume(shard));
             objects.push(self.deployment(shard));
             objects.push(self.service(shard));
         }
@@ -144,7 +158,33 @@ impl Install {
         if self.shards > 1 {
             arguments.push(&share);
         }
+        if self.lineage.is_some() {
+            arguments.extend([
+                "--lineage=/var/lib/sitewright/lineage",
+                "--lineage-key=/etc/sitewright/lineage.key",
+            ]);
+        }
         let probe = |path: &str| json!({ "httpGet": { "path": path, "port": "http" }, "periodSeconds": 10 });
+        let name = self.agent(shard);
+        let mut mounts = vec![
+            json!({ "name": "cache", "mountPath": "/var/cache/sitewright" }),
+            json!({ "name": "tmp", "mountPath": "/tmp" }),
+        ];
+        let mut volumes = vec![
+            json!({ "name": "cache", "emptyDir": { "sizeLimit": "8Gi" } }),
+            json!({ "name": "tmp", "emptyDir": { "sizeLimit": "1Gi" } }),
+        ];
+        if self.lineage.is_some() {
+            mounts.push(json!({ "name": "lineage", "mountPath": "/var/lib/sitewright" }));
+            mounts.push(
+                json!({ "name": "lineage-key", "mountPath": "/etc/sitewright", "readOnly": true }),
+            );
+            volumes.push(json!({ "name": "lineage", "persistentVolumeClaim": { "claimName": format!("{name}-lineage") } }));
+            // without the key the agent works, and records as soon as it is there
+            volumes.push(json!({ "name": "lineage-key", "secret": {
+                "secretName": "sitewright-lineage", "optional": true, "defaultMode": 0o440,
+            } }));
+        }
         let container = json!({
             "name": "agent",
             "image": self.image,
@@ -168,12 +208,8 @@ impl Install {
                 "readOnlyRootFilesystem": true,
                 "capabilities": { "drop": ["ALL"] },
             },
-            "volumeMounts": [
-                { "name": "cache", "mountPath": "/var/cache/sitewright" },
-                { "name": "tmp", "mountPath": "/tmp" },
-            ],
+            "volumeMounts": mounts,
         });
-        let name = self.agent(shard);
         let selector = json!({ "app.kubernetes.io/name": name });
         let pod_labels = json!({ "app.kubernetes.io/part-of": "sitewright",
             "app.kubernetes.io/name": name });
@@ -195,14 +231,25 @@ impl Install {
                             "seccompProfile": { "type": "RuntimeDefault" },
                         },
                         "containers": [container],
-                        "volumes": [
-                            { "name": "cache", "emptyDir": { "sizeLimit": "8Gi" } },
-                            { "name": "tmp", "emptyDir": { "sizeLimit": "1Gi" } },
-                        ],
+                        "volumes": volumes,
                     },
                 },
             },
         })
+    }
+
+    /// Returns the claim that the record is on, where it is recorded.
+    fn volume(&self, shard: u8) -> Option<Value> {
+        let size = self.lineage.as_ref()?;
+        Some(json!({
+            "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+            "metadata": self.metadata(&format!("{}-lineage", self.agent(shard))),
+            "spec": {
+                // a log has one writer
+                "accessModes": ["ReadWriteOncePod"],
+                "resources": { "requests": { "storage": size } },
+            },
+        }))
     }
 
     fn service(&self, shard: u8) -> Value {

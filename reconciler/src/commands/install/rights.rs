@@ -1,7 +1,7 @@
 //! The rights of the agent, and of an account that it acts as.
 
 use serde_json::{Value, json};
-use sitewright_cluster::rights::{Rule, rules};
+use sitewright_cluster::rights::{Rule, recorder_rules, rules};
 use sitewright_model::desired::Desired;
 
 use super::{Install, label, labels};
@@ -61,6 +61,9 @@ impl Install {
             &[follows(), vec![knows_the_cluster()]].concat(),
             &agent,
         ));
+        if self.lineage.is_some() {
+            objects.extend(cluster_role("sitewright-recorder", &recorder_rules(), &agent));
+        }
         match (&self.act_as, self.broad) {
             (_, true) => objects.push(bound("sitewright-broad", "cluster-admin", &agent)),
             (None, false) => {

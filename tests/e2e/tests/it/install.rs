@@ -48,7 +48,7 @@ spec: { size: 3 }
 fn the_rights_that_are_printed_for_a_site_are_enough_for_it_and_for_no_other() {
     let mut lab = Lab::new("installed");
     lab.component("app", OBJECTS);
-    let printed = lab.run(&["install", ".", "--namespace", "installed"]);
+    let printed = lab.run(&["install", ".", "--namespace", "installed", "--lineage", "20Gi"]);
     assert_eq!(printed.code, 0, "{printed}");
     assert!(!printed.stdout.contains("cluster-admin"), "{printed}");
     let apply = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
@@ -79,7 +79,15 @@ fn the_rights_that_are_printed_for_a_site_are_enough_for_it_and_for_no_other() {
     });
     assert_eq!(run.code, 0, "{run}");
 
-    let mut command = lab.command(&["agent", "--site", ".", "--poll", "1h"]);
+    let claim = lab.live("pvc", "sitewright-agent-lineage").expect("it was printed");
+    assert_eq!(claim["spec"]["resources"]["requests"]["storage"], "20Gi");
+    let scratch = tempfile::tempdir().unwrap();
+    let path = |name: &str| scratch.path().join(name).display().to_string();
+    let (ledger, key) = (path("ledger"), path("lineage.key"));
+    assert_eq!(lab.run(&["lineage", "key", "installed", "--to", &key]).code, 0);
+    let recording = ["--lineage", &ledger, "--lineage-key", &key];
+    let arguments = [["agent", "--site", ".", "--poll", "1h"].as_slice(), &recording].concat();
+    let mut command = lab.command(&arguments);
     let agent = Running::start(command.env("KUBECONFIG", &kubeconfig));
     agent.handle().wait_to_say("NewRevision");
     let edit = r#"{"data":{"color":"red"}}"#;
@@ -90,8 +98,12 @@ fn the_rights_that_are_printed_for_a_site_are_enough_for_it_and_for_no_other() {
         assert!(Instant::now() < deadline, "it is not mended");
         thread::sleep(Duration::from_millis(100));
     }
+    // its rights are enough to see everything that is recorded
+    thread::sleep(Duration::from_secs(3));
     agent.handle().signal("TERM");
     agent.end();
+    let gaps = lab.run(&["lineage", "gaps", "--ledger", &ledger]);
+    assert_eq!((gaps.code, gaps.stdout.as_str()), (0, ""), "{gaps}");
 
     lab.component(
         "app",
