@@ -3,6 +3,7 @@
 mod agent;
 mod apply;
 mod figure;
+mod lineage;
 mod program;
 mod render;
 mod site;
@@ -41,6 +42,8 @@ enum Part {
     Agent,
     /// The agent with 1,000 sites of one repository.
     Sites,
+    /// The lineage log: appends, questions, proofs.
+    Lineage,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -60,6 +63,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     if is_asked(Part::Sites) {
         figures.extend(agent::measure_sites(&program, most)?);
+    }
+    if is_asked(Part::Lineage) {
+        figures.extend(lineage::measure(arguments.quick)?);
     }
     figure::print(&figures);
     if let Some(file) = &arguments.json {

@@ -148,15 +148,88 @@ impl Stage {
     /// Starts the agent on the site's branch; it runs until it is dropped.
     pub(super) fn agent(&self) -> Result<Agent> {
         let site = self.site();
-        say(&format!("\x1b[2m$ sitewright agent --site {site} --poll 2s &\x1b[0m"));
+        let (ledger, key) = (self.ledger(), self.folder.path().join("lineage.key"));
+        let made = self
+            .command()
+            .args(["lineage", "key", "demo.example.org", "--to"])
+            .arg(&key)
+            .output()?;
+        ensure!(made.status.success(), "no key for the record");
+        say(&format!(
+            "\x1b[2m$ sitewright agent --site {site} --poll 2s --lineage ledger --lineage-key lineage.key &\x1b[0m"
+        ));
         let log = self.folder.path().join("agent.log");
         let child = self
             .command()
-            .args(["agent", "--site", &site, "--poll", "2s"])
+            .args(["agent", "--site", &site, "--poll", "2s", "--lineage"])
+            .arg(ledger)
+            .arg("--lineage-key")
+            .arg(key)
             .stderr(fs::File::create(&log)?)
             .spawn()
             .context("the program does not start")?;
         Ok(Agent { child, log, told: 0 })
+    }
+
+    fn ledger(&self) -> PathBuf {
+        self.folder.path().join("ledger")
+    }
+
+    /// Asks the record until the answer holds every one of `wanted`; shows the answer, and returns it.
+    pub(super) fn lineage(&self, arguments: &[&str], wanted: &[&str]) -> Result<String> {
+        say(&format!("\x1b[2m$ sitewright lineage {}\x1b[0m", arguments.join(" ")));
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let mut command = self.command();
+            command.env("SITEWRIGHT_LEDGER", self.ledger()).arg("lineage").args(arguments);
+            let output = command.output()?;
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            let missing = wanted.iter().find(|wanted| !text.contains(**wanted));
+            match missing {
+                None if output.status.success() => {
+                    if !arguments.contains(&"html") {
+                        say(text.trim_end());
+                    }
+                    return Ok(text);
+                }
+                _ if Instant::now() > end => {
+                    let error = String::from_utf8_lossy(&output.stderr);
+                    bail!("the answer lacks {missing:?}:\n{text}{error}");
+                }
+                _ => thread::sleep(Duration::from_millis(300)),
+            }
+        }
+    }
+
+    /// Proves the record.
+    pub(super) fn prove(&self) -> Result<()> {
+        let key = self.folder.path().join("lineage.pub").display().to_string();
+        let ledger = self.ledger().display().to_string();
+        self.lineage(&["verify", &ledger, "--key", &key], &["everything is what was recorded"])?;
+        Ok(())
+    }
+
+    /// Writes a page beside the repository, and returns where.
+    pub(super) fn page(&self, name: &str, text: &str) -> Result<PathBuf> {
+        let path = self.folder.path().join(name);
+        fs::write(&path, text)?;
+        Ok(path)
+    }
+
+    /// Makes a small repository of a researcher with one commit, and returns its id.
+    pub(super) fn research(&self, name: &str, file: &str, text: &str) -> Result<String> {
+        let path = self.folder.path().join("research").join(name);
+        fs::create_dir_all(&path)?;
+        fs::write(path.join(file), text)?;
+        self.git_in(&path, &["init", "--quiet", "--initial-branch", "main"])?;
+        self.git_in(&path, &["add", "--all"])?;
+        self.git_in(&path, &["commit", "--quiet", "--message", name])?;
+        self.git_in(&path, &["rev-parse", "HEAD"])
+    }
+
+    /// Returns the commit of the site.
+    pub(super) fn head(&self) -> Result<String> {
+        self.git(&["rev-parse", "HEAD"])
     }
 
     fn site(&self) -> String {
@@ -273,10 +346,14 @@ impl Stage {
     }
 
     fn git(&self, arguments: &[&str]) -> Result<String> {
+        self.git_in(&self.repository(), arguments)
+    }
+
+    fn git_in(&self, folder: &Path, arguments: &[&str]) -> Result<String> {
         let output = Command::new("git")
             .args(["-c", "user.name=Demo", "-c", "user.email=demo@example.org"])
             .args(arguments)
-            .current_dir(self.repository())
+            .current_dir(folder)
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_CONFIG_SYSTEM", "/dev/null")
             .output()

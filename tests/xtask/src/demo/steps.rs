@@ -21,7 +21,8 @@ pub(super) fn play(stage: &mut Stage) -> Result<()> {
     stage.play("what holds data goes by tombstone", bury)?;
     let mut agent = None;
     stage.play("the agent does it by itself", |stage| follow(stage, &mut agent))?;
-    stage.play("a new driver waits for a job", |stage| wave(stage, &mut agent))
+    stage.play("a new driver waits for a job", |stage| wave(stage, &mut agent))?;
+    stage.play("how was this model made?", lineage)
 }
 
 fn plan_first(stage: &mut Stage) -> Result<String> {
@@ -173,10 +174,31 @@ const DRIVER: [(&str, &str); 3] = [
     ("templates/driver.yaml.j2", include_str!("node-driver/templates/driver.yaml.j2")),
 ];
 
-const JOB: &str = r#"{ apiVersion: batch/v1, kind: Job, metadata: { name: train, namespace: vision,
-  labels: { sitewright.dev/owner: ada } }, spec: { template: { metadata: { labels: { job: train } }, spec: {
-  restartPolicy: Never, containers: [{ name: train, image: example.org/train, resources: {
-  requests: { cpu: 1, memory: 1Gi }, limits: { cpu: 1, memory: 1Gi, nvidia.com/gpu: 8 } } }] } } } }"#;
+/// A training job that says which code and data it used, and what it makes.
+fn job(name: &str, code: &str, data: &str, more: &str) -> String {
+    format!(
+        r#"{{ apiVersion: batch/v1, kind: Job, metadata: {{ name: {name}, namespace: vision,
+  labels: {{ sitewright.dev/owner: ada }}, annotations: {{
+    lineage.sitewright.dev/code: "git+https://git.example.org/vision/train@{code}",
+    lineage.sitewright.dev/data: "git+https://git.example.org/vision/data@{data}",
+    lineage.sitewright.dev/model: "s3://models/vision/{name}" }} }},
+  spec: {{ template: {{ metadata: {{ labels: {{ job: {name} }}, annotations: {{ {more} }} }}, spec: {{
+    restartPolicy: Never, containers: [{{ name: train, image: example.org/train, args: [--lr, "0.1"], resources: {{
+    requests: {{ cpu: 1, memory: 1Gi }}, limits: {{ cpu: 1, memory: 1Gi, nvidia.com/gpu: 8 }} }} }}] }} }} }} }}"#
+    )
+}
+
+const SERVICE: &str = r#"{ apiVersion: apps/v1, kind: Deployment, metadata: { name: resnet, namespace: vision,
+  annotations: { lineage.sitewright.dev/model: "s3://models/vision/train-again" } }, spec: {
+  selector: { matchLabels: { app: resnet } }, template: { metadata: { labels: { app: resnet } }, spec: {
+  containers: [{ name: serve, image: example.org/serve, resources: {
+  requests: { cpu: 1, memory: 1Gi }, limits: { cpu: 1, memory: 1Gi } } }] } } } }"#;
+
+/// Says on the nodes which driver they have, as GPU feature discovery does.
+fn discover(stage: &Stage, driver: &str) -> Result<()> {
+    let label = format!("nvidia.com/cuda.driver-version.full={driver}");
+    stage.kubectl(&["label", "nodes", "--all", "--overwrite", &label]).map(drop)
+}
 
 /// The agent still runs; the change is pushed while a job holds the GPUs of one node.
 fn wave(stage: &mut Stage, running: &mut Option<Agent>) -> Result<String> {
@@ -191,8 +213,11 @@ fn wave(stage: &mut Stage, running: &mut Option<Agent>) -> Result<String> {
     )?;
     agent.wait_to_say("Applied")?;
     drivers(stage, &["570", "570"])?;
+    discover(stage, "570")?;
     say("A job takes the GPUs of one node:");
-    stage.kubectl_with(&["apply", "-f", "-"], JOB)?;
+    let code = stage.research("train", "train.py", "print('training')\n")?;
+    let data = stage.research("data", "images.csv", "cat,1\ndog,2\n")?;
+    stage.kubectl_with(&["apply", "-f", "-"], &job("train", &code, &data, ""))?;
     stage.kubectl(&[
         "wait",
         "pod",
@@ -216,7 +241,36 @@ fn wave(stage: &mut Stage, running: &mut Option<Agent>) -> Result<String> {
     agent.wait_to_say("is free, and is being changed")?;
     agent.wait_to_say("is changed and well, and is given back")?;
     drivers(stage, &["580", "580"])?;
+    discover(stage, "580")?;
     Ok("the idle node at once, the busy one after its job; no job was hit".into())
+}
+
+/// The agent has recorded it all; nobody wrote anything down.
+fn lineage(stage: &mut Stage) -> Result<String> {
+    say("Once more with better code and more data, on the new driver; and the model is served:");
+    let (code, data) = (
+        stage.research("train", "train.py", "print('training, better')\n")?,
+        stage.research("data", "more.csv", "bird,3\n")?,
+    );
+    let quick = r#"testbed.sitewright.dev/run-for: "1s""#;
+    stage.lineage(&["impact", "nvidia-driver/580"], &["580"])?;
+    stage.kubectl_with(&["apply", "-f", "-"], &job("train-again", &code, &data, quick))?;
+    stage.kubectl_with(&["apply", "-f", "-"], SERVICE)?;
+    say("Which code, data, driver and configuration made what is served?");
+    let site = stage.head()?;
+    let short = |commit: &str| commit.get(..12).unwrap_or_default().to_owned();
+    let (code, data, site) = (short(&code), short(&data), short(&site));
+    stage.lineage(&["of", "vision/resnet"], &[&code, &data, &site, "580"])?;
+    say("The data turns out to be bad: what does it reach?");
+    stage.lineage(&["impact", &data], &["train-again", "resnet"])?;
+    say("And in what do the two models differ?");
+    let models = ["s3://models/vision/train", "s3://models/vision/train-again"];
+    stage.lineage(&["diff", models[0], models[1]], &["nvidia-driver/570", "nvidia-driver/580"])?;
+    let page = stage.lineage(&["of", "vision/resnet", "-o", "html"], &["<svg", "resnet"])?;
+    say(&format!("The graph as a page: {}", stage.page("lineage.html", &page)?.display()));
+    stage.prove()?;
+    Ok("from the live service back to three commits, and from the data forward to it; proven"
+        .into())
 }
 
 /// Waits until the nodes have these drivers.
