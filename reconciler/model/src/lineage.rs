@@ -10,12 +10,15 @@
 pub mod claim;
 pub mod compare;
 pub mod epoch;
+pub mod export;
 mod grade;
 mod graph;
 mod id;
 pub mod node;
 mod record;
 mod relation;
+#[cfg(test)]
+mod sample;
 mod workload;
 
 pub use self::{

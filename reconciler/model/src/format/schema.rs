@@ -7,14 +7,17 @@ use schemars::{JsonSchema, Schema, generate::SchemaSettings, transform::Recursiv
 use serde_json::{Value, json};
 
 use super::{approval::Approval, blueprint::Blueprint, lock::Lock, site::Site};
-use crate::plan::{DriftReport, Plan};
+use crate::{
+    lineage::{Graph, export::openlineage},
+    plan::{DriftReport, Plan},
+};
 
 /// Where the schemas are found by their `$id`.
 const BASE: &str = "https://sitewright.dev/schema/";
 
 /// Returns every schema with the name of its file in `schema/`.
 pub fn all() -> Vec<(&'static str, Value)> {
-    vec![
+    let mut all = vec![
         ("site.schema.json", site()),
         ("blueprint.schema.json", blueprint()),
         ("lock.schema.json", lock()),
@@ -24,7 +27,18 @@ pub fn all() -> Vec<(&'static str, Value)> {
             "drift.schema.json",
             of::<DriftReport>("drift.schema.json", SchemaSettings::for_serialize),
         ),
-    ]
+        (
+            "lineage-graph.schema.json",
+            of::<Graph>("lineage-graph.schema.json", SchemaSettings::for_serialize),
+        ),
+    ];
+    all.extend(openlineage::schemas());
+    all
+}
+
+/// Returns where the schema in the file `file` of `schema/` is found.
+pub fn url(file: &str) -> String {
+    format!("{BASE}{file}")
 }
 
 /// Returns the schema of `site.yaml`.
@@ -58,7 +72,7 @@ fn of<T: JsonSchema>(file: &str, contract: fn(SchemaSettings) -> SchemaSettings)
     let generator = contract(settings).into_generator();
     let mut schema = generator.into_root_schema_for::<T>().to_value();
     if let Some(map) = schema.as_object_mut() {
-        map.insert("$id".to_owned(), json!(format!("{BASE}{file}")));
+        map.insert("$id".to_owned(), json!(url(file)));
     }
     schema
 }

@@ -141,7 +141,9 @@ impl Graph {
 
     /// Returns the ties that lead from `id` to what it came from.
     pub fn edges_from<'g>(&'g self, id: &'g EntityId) -> impl Iterator<Item = &'g Edge> {
-        self.edges.iter().filter(move |edge| edge.from == *id)
+        // the edges are in order of what they lead from
+        let first = self.edges.partition_point(|edge| edge.from < *id);
+        self.edges.iter().skip(first).take_while(move |edge| edge.from == *id)
     }
 
     /// Returns the ties that lead to `id` from what came of it.
@@ -185,8 +187,7 @@ impl Graph {
     /// sources that name different code.
     pub fn grade(&self, edge: &Edge) -> Grade {
         let is_against = |other: &&Edge| {
-            other.from == edge.from
-                && other.relation == edge.relation
+            other.relation == edge.relation
                 && other.to != edge.to
                 && other.to.kind() == edge.to.kind()
                 && (edge.relation == Relation::RanCode
@@ -196,7 +197,11 @@ impl Graph {
                         && other.source.field == edge.source.field
                         && other.position != edge.position))
         };
-        if self.edges.iter().any(|other| is_against(&other)) { Grade::Conflict } else { edge.grade }
+        if self.edges_from(&edge.from).any(|other| is_against(&other)) {
+            Grade::Conflict
+        } else {
+            edge.grade
+        }
     }
 }
 

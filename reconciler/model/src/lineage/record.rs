@@ -1,5 +1,7 @@
 //! What is written to the log: small headers as leaves, and the statements beside them.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -241,5 +243,17 @@ impl Source {
     #[must_use]
     pub fn at(&self, field: impl Into<String>) -> Self {
         Self { field: Some(field.into()), ..self.clone() }
+    }
+}
+
+impl fmt::Display for Source {
+    /// Writes it for people: the object and its field, or the rule.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let object = self.object.as_ref().map(ToString::to_string);
+        let uid = || self.uid.as_ref().map(|uid| format!("object {uid}"));
+        let parts = [object.or_else(uid), self.field.clone(), self.rule.clone()];
+        let text: Vec<String> = parts.into_iter().flatten().collect();
+        f.pad(if text.is_empty() { "nobody" } else { "" })?;
+        f.write_str(&text.join(" "))
     }
 }

@@ -1,0 +1,210 @@
+//! What a graph says of one run, as every export needs it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::{Edge, EntityId, EntityKind, Gap, Grade, Graph, Node, Relation};
+use crate::lineage::Known;
+
+/// A run or an attempt, and the graph around it.
+#[derive(Clone, Copy)]
+pub(super) struct Run<'g> {
+    pub(super) graph: &'g Graph,
+    pub(super) node: &'g Node,
+}
+
+/// A thing that a run is tied to; of several sources the best.
+#[derive(Clone, Copy)]
+pub(super) struct Tie<'g> {
+    pub(super) node: &'g Node,
+    pub(super) edge: &'g Edge,
+    /// How it is known, with what stands against it.
+    pub(super) grade: Grade,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It has not, as far as is known.
+    Running,
+    Succeeded,
+    Failed,
+    /// Its object went before it ended.
+    Aborted,
+}
+
+impl<'g> Run<'g> {
+    pub(super) fn all(graph: &'g Graph) -> impl Iterator<Item = Self> {
+        graph.of_kind(EntityKind::Run).map(move |node| Self { graph, node })
+    }
+
+    pub(super) fn find(graph: &'g Graph, id: &EntityId) -> Option<Self> {
+        let is_run = matches!(id.kind(), EntityKind::Run | EntityKind::Attempt);
+        graph.node(id).filter(|_| is_run).map(|node| Self { graph, node })
+    }
+
+    /// Its attempts, in the order in which they began.
+    pub(super) fn attempts(&self) -> Vec<Self> {
+        let ties = self.ties(&self.node.id, &[Relation::Tried]);
+        let of = |tie: Tie<'g>| Self { graph: self.graph, node: tie.node };
+        let mut attempts: Vec<Self> = ties.into_iter().map(of).collect();
+        attempts.sort_by_key(|attempt| (attempt.started(), attempt.node.id.clone()));
+        attempts.dedup_by(|one, other| one.node.id == other.node.id);
+        attempts
+    }
+
+    /// What the run and its attempts are tied to by one of `relations`, each thing once for each relation.
+    pub(super) fn causes(&self, relations: &[Relation]) -> Vec<Tie<'g>> {
+        let mut ties = self.ties(&self.node.id, relations);
+        for attempt in self.attempts() {
+            ties.extend(self.ties(&attempt.node.id, relations));
+        }
+        let mut best: BTreeMap<(Relation, &EntityId), Tie<'g>> = BTreeMap::new();
+        for tie in ties {
+            let kept = best.entry((tie.edge.relation, &tie.node.id)).or_insert(tie);
+            if kept.edge.grade > tie.edge.grade {
+                *kept = Tie { grade: tie.grade.max(conflict(kept.grade)), ..tie };
+            } else if tie.grade == Grade::Conflict {
+                kept.grade = Grade::Conflict;
+            }
+        }
+        best.into_values().collect()
+    }
+
+    /// What it made. A name beside the content that it led to is left out.
+    pub(super) fn outputs(&self) -> Vec<Tie<'g>> {
+        let mut outputs: BTreeMap<&EntityId, Tie<'g>> = BTreeMap::new();
+        for edge in self.graph.edges_to(&self.node.id) {
+            let Some(node) = self.graph.node(&edge.from) else { continue };
+            if edge.relation == Relation::GeneratedBy {
+                let tie = Tie { node, edge, grade: self.graph.grade(edge) };
+                let kept = outputs.entry(&node.id).or_insert(tie);
+                if kept.edge.grade > edge.grade {
+                    *kept = tie;
+                }
+            }
+        }
+        let made: BTreeSet<&EntityId> = outputs.keys().copied().collect();
+        let leads_to_one = |id: &EntityId| {
+            let mut led = self.graph.edges_from(id).filter(|edge| edge.relation == Relation::LedTo);
+            led.any(|edge| made.contains(&edge.to))
+        };
+        outputs.into_values().filter(|tie| !leads_to_one(&tie.node.id)).collect()
+    }
+
+    /// The code that it ran, the best known first.
+    pub(super) fn code(&self) -> Vec<Tie<'g>> {
+        let mut code = self.causes(&[Relation::RanCode]);
+        code.sort_by_key(|tie| (tie.edge.grade, tie.edge.position));
+        code
+    }
+
+    fn ties(&self, id: &'g EntityId, relations: &[Relation]) -> Vec<Tie<'g>> {
+        let graph = self.graph;
+        let edges = graph.edges_from(id).filter(|edge| relations.contains(&edge.relation));
+        let tie = |edge: &'g Edge| {
+            Some(Tie { node: graph.node(&edge.to)?, edge, grade: graph.grade(edge) })
+        };
+        edges.filter_map(tie).collect()
+    }
+
+    pub(super) fn is_attempt(&self) -> bool {
+        self.node.kind == EntityKind::Attempt
+    }
+
+    pub(super) fn time(&self, field: &str) -> Option<Timestamp> {
+        self.node.value(field)?.parse().ok()
+    }
+
+    pub(super) fn started(&self) -> Option<Timestamp> {
+        self.time("startedAt").or_else(|| self.time("createdAt"))
+    }
+
+    /// When it ended; none while it runs.
+    pub(super) fn ended(&self) -> Option<Timestamp> {
+        if self.outcome() == Outcome::Running {
+            return None;
+        }
+        let of_containers = || {
+            let fields =
+                self.node.fields().into_iter().filter(|name| name.ends_with(".finishedAt"));
+            fields.filter_map(|name| self.time(name)).max()
+        };
+        let of_attempts = || {
+            let attempts = if self.is_attempt() { Vec::new() } else { self.attempts() };
+            attempts.iter().filter_map(Self::ended).max()
+        };
+        let own = self.time("finishedAt").or_else(of_containers).or_else(of_attempts);
+        own.or_else(|| self.time("deletedAt"))
+    }
+
+    pub(super) fn outcome(&self) -> Outcome {
+        let said = if self.is_attempt() { self.of_exit_codes() } else { self.of_conditions() };
+        match said {
+            Outcome::Running if self.node.value("deletedAt").is_some() => Outcome::Aborted,
+            said => said,
+        }
+    }
+
+    fn of_conditions(&self) -> Outcome {
+        match self.node.value("outcome") {
+            Some("succeeded") => Outcome::Succeeded,
+            Some("failed") => Outcome::Failed,
+            Some(_) => Outcome::Aborted,
+            None => Outcome::Running,
+        }
+    }
+
+    fn of_exit_codes(&self) -> Outcome {
+        let phase = self.node.value("phase");
+        let codes = self.exit_codes();
+        match (phase, codes.is_empty()) {
+            (Some("Succeeded"), _) => Outcome::Succeeded,
+            (Some("Failed"), _) => Outcome::Failed,
+            // one container ended; the others did not
+            (Some(_), _) | (None, true) => Outcome::Running,
+            (None, false) if codes.values().all(|code| *code == "0") => Outcome::Succeeded,
+            (None, false) => Outcome::Failed,
+        }
+    }
+
+    /// The exit codes by container.
+    pub(super) fn exit_codes(&self) -> BTreeMap<&'g str, &'g str> {
+        let node = self.node;
+        let code = |field: &'g str| Some((field.strip_suffix(".exitCode")?, node.value(field)?));
+        node.fields().into_iter().filter_map(code).collect()
+    }
+
+    /// The properties whose names begin with `prefix` and a dot, by the rest of their names.
+    pub(super) fn prefixed(&self, prefix: &str) -> Vec<(&'g str, Known<'g>)> {
+        let node = self.node;
+        let known = |field: &'g str| {
+            let name = field.strip_prefix(prefix)?.strip_prefix('.')?;
+            Some((name, node.known(field)?))
+        };
+        node.fields().into_iter().filter_map(known).collect()
+    }
+
+    /// The intervals in which something of it may have been missed.
+    pub(super) fn gaps(&self) -> Vec<&'g Gap> {
+        let (started, ended) = (self.started(), self.ended());
+        let touches = |gap: &&Gap| {
+            started.is_none_or(|started| gap.to >= started)
+                && ended.is_none_or(|ended| gap.from <= ended)
+        };
+        self.graph.gaps.iter().filter(touches).collect()
+    }
+
+    /// The last time that anything was recorded of it.
+    pub(super) fn recorded(&self) -> Option<Timestamp> {
+        let facts = self.node.facts.iter().map(|fact| fact.at);
+        let edges = self.graph.edges_from(&self.node.id).map(|edge| edge.at);
+        facts.chain(edges).max()
+    }
+}
+
+/// A conflict stays one, whatever else is said; any other grade gives way.
+fn conflict(grade: Grade) -> Grade {
+    if grade == Grade::Conflict { grade } else { Grade::Observed }
+}
