@@ -15,6 +15,7 @@ mod grade;
 mod graph;
 mod id;
 pub mod node;
+pub mod picture;
 mod record;
 mod relation;
 #[cfg(test)]

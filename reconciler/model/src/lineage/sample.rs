@@ -112,6 +112,31 @@ pub(crate) fn running() -> Graph {
     log.graph(vec![run()])
 }
 
+/// What somebody may write into a name, to do harm where it is shown.
+pub(crate) const HARM: &str = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'`--><!--]]>&lt;#x\u{202e}\u{1b}[31m";
+
+/// Returns the graph with harm in every text that people write.
+pub(crate) fn hostile() -> Graph {
+    let mut graph = graph();
+    for fact in graph.nodes.iter_mut().flat_map(|node| &mut node.facts) {
+        fact.value = HARM.to_owned();
+        fact.field.push_str("<b>\"'");
+        fact.source.rule = Some(HARM.to_owned());
+    }
+    for node in &mut graph.nodes {
+        let first = node.facts.first().cloned();
+        node.facts.extend(first.map(|fact| Fact { field: "name".into(), ..fact }));
+        node.namespace = Some(HARM.to_owned());
+    }
+    for edge in &mut graph.edges {
+        edge.source.field = Some(HARM.to_owned());
+    }
+    for gap in &mut graph.gaps {
+        gap.why = HARM.to_owned();
+    }
+    graph
+}
+
 /// Returns the identity of the run.
 pub(crate) fn run() -> EntityId {
     EntityId::run(&ClusterId::new(CLUSTER), RUN)
@@ -442,4 +467,23 @@ fn the_sample_has_everything_that_an_answer_can_have() {
     assert!(!graph.gaps.is_empty());
     let text = serde_json::to_string(&graph).unwrap();
     assert_eq!(serde_json::from_str::<Graph>(&text).unwrap(), graph);
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a test that renews its file")]
+fn the_sample_is_kept_as_a_file_for_the_tests_of_others() {
+    let text = serde_json::to_string_pretty(&graph()).unwrap() + "\n";
+    if std::env::var_os("SITEWRIGHT_BLESS").is_some() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lineage.json");
+        std::fs::write(path, &text).unwrap();
+        let page = super::picture::html(&graph());
+        if let Some(to) = std::env::var_os("SITEWRIGHT_PAGE") {
+            std::fs::write(to, page).unwrap();
+        }
+        return;
+    }
+    assert!(
+        text == include_str!("../../tests/lineage.json"),
+        "write it anew: SITEWRIGHT_BLESS=1 cargo test -p sitewright-model --lib lineage::sample"
+    );
 }
