@@ -6,14 +6,27 @@ use sitewright_ledger::{
 };
 use sitewright_model::{
     diagnostic::Diagnostics,
-    lineage::{Grade, Graph, compare},
+    lineage::{
+        Grade, Graph, compare,
+        export::{openlineage, prov, provenance, rocrate},
+        picture,
+    },
 };
 
 use super::TextOrJson;
 use crate::{
     cli::{Context, Exit, Failure},
-    output::{json, lineage as output},
+    output::{
+        json,
+        lineage::{self as output, Way},
+    },
 };
+
+/// Who writes events of OpenLineage.
+const PRODUCER: &str = "https://sitewright.dev/lineage";
+
+/// Who publishes a crate says under which licence; until then, none is given.
+const LICENSE: &str = "https://spdx.org/licenses/NONE";
 
 /// Ask how a model was made, and what a dataset, image, driver, node or commit reaches
 ///
@@ -58,6 +71,8 @@ enum Asked {
     Gaps(Nothing),
     /// Prove that the record is what was signed, offline
     Verify(Verify),
+    /// Sign how a model was made: SLSA provenance in DSSE envelopes, one a line
+    Attest(Attest),
     /// Write the record as files that can be proven anywhere
     Export(Export),
     /// Make a key that signs a record
@@ -82,6 +97,16 @@ enum Drawn {
     Text,
     /// For programs; versioned, described in schema/.
     Json,
+    /// A diagram for a page or an issue.
+    Mermaid,
+    /// A page with a graph, by itself.
+    Html,
+    /// Events of OpenLineage, as a list.
+    Openlineage,
+    /// The metadata of an RO-Crate 1.1 (Process Run Crate).
+    Rocrate,
+    /// W3C PROV, as PROV-JSON.
+    Prov,
 }
 
 #[derive(Args, Debug)]
@@ -165,6 +190,18 @@ struct Verify {
 }
 
 #[derive(Args, Debug)]
+struct Attest {
+    /// A digest, reference, URI, NAMESPACE/NAME
+    #[arg(value_name = "MODEL")]
+    thing: String,
+    #[command(flatten)]
+    from: From,
+    /// The file of the key that signs
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+}
+
+#[derive(Args, Debug)]
 struct Export {
     /// The folder to write; one that holds an earlier export is brought up to date
     #[arg(value_name = "TO")]
@@ -187,10 +224,10 @@ struct Key {
 impl Lineage {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let text = match self.question {
-            Asked::Of(asked) => asked.draw(context, Question::Of)?,
-            Asked::Impact(asked) => asked.draw(context, Question::Impact)?,
-            Asked::During(asked) => asked.draw(context, Question::During)?,
-            Asked::Config(asked) => asked.draw(context, Question::Config)?,
+            Asked::Of(asked) => asked.draw(context, Question::Of, Way::Causes)?,
+            Asked::Impact(asked) => asked.draw(context, Question::Impact, Way::Effects)?,
+            Asked::During(asked) => asked.draw(context, Question::During, Way::Effects)?,
+            Asked::Config(asked) => asked.draw(context, Question::Config, Way::Causes)?,
             Asked::Explain(asked) => asked.answer(context)?,
             Asked::Reproduce(asked) => {
                 let graph = asked.from.ask(Question::Of(asked.thing))?;
@@ -217,6 +254,7 @@ impl Lineage {
                 }
             }
             Asked::Verify(asked) => return asked.run(context),
+            Asked::Attest(asked) => asked.run()?,
             Asked::Export(asked) => asked.run()?,
             Asked::Key(asked) => asked.run()?,
         };
@@ -234,11 +272,36 @@ impl From {
 }
 
 impl Thing {
-    fn draw(self, context: &Context, question: fn(String) -> Question) -> Result<String, Failure> {
-        let graph = self.from.ask(question(self.thing))?;
+    fn draw(
+        self,
+        context: &Context,
+        question: fn(String) -> Question,
+        way: Way,
+    ) -> Result<String, Failure> {
+        let thing = self.thing;
+        let graph = self.from.ask(question(thing.clone()))?;
         Ok(match self.output {
-            Drawn::Text => output::text(&graph, &context.look()),
+            Drawn::Text => output::text(&graph, way, &context.look()) + &output::gaps(&graph.gaps),
             Drawn::Json => json(&graph),
+            Drawn::Mermaid => picture::mermaid(&graph),
+            Drawn::Html => picture::html(&graph),
+            Drawn::Openlineage => {
+                let options = openlineage::Options {
+                    producer: format!("{PRODUCER}/v{}", crate::VERSION),
+                    names: openlineage::Names::ByStore,
+                    attempts: false,
+                };
+                json(&openlineage::events(&graph, &options, |_| openlineage::End::Known))
+            }
+            Drawn::Rocrate => json(&rocrate::metadata(
+                &graph,
+                &rocrate::Options {
+                    name: format!("Lineage of {}", thing),
+                    license: LICENSE.to_owned(),
+                    recorder: crate::VERSION.to_owned(),
+                },
+            )),
+            Drawn::Prov => json(&prov::document(&graph)),
         })
     }
 }
@@ -315,6 +378,31 @@ fn verified_json(verified: &Verified) -> serde_json::Value {
         "faults": faults.iter().map(|fault| serde_json::json!({ "place": fault.place, "why": fault.why })).collect::<Vec<_>>(),
         "further": further,
     })
+}
+
+impl Attest {
+    fn run(self) -> Result<String, Failure> {
+        let key = crate::lineage::read_key(&self.key).map_err(diagnosed)?;
+        let graph = self.from.ask(Question::Of(self.thing.clone()))?;
+        let mut lines = String::new();
+        for statement in provenance::statements(&graph, crate::VERSION) {
+            let keyid = key.public().to_string();
+            let envelope = provenance::Envelope::sign(&statement, &keyid, |bytes| {
+                Ok::<_, std::convert::Infallible>(key.sign_bytes(bytes))
+            });
+            let Ok(envelope) = envelope;
+            lines.push_str(&serde_json::to_string(&envelope).unwrap_or_default());
+            lines.push('\n');
+        }
+        if lines.is_empty() {
+            let error = Error::Nothing {
+                asked: format!("a model with a digest of {}", self.thing),
+                near: Vec::new(),
+            };
+            return Err(diagnosed(error).into());
+        }
+        Ok(lines)
+    }
 }
 
 impl Export {

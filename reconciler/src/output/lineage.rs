@@ -3,6 +3,8 @@
 //!
 //! As JSON it is the [`Graph`] itself; pictures are made by [`sitewright_model::lineage::picture`].
 
+mod answers;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use anstyle::Style;
@@ -11,6 +13,7 @@ use sitewright_model::lineage::{
     picture::{Label, Line, Said, disputes, is_echo, label, lines},
 };
 
+pub use self::answers::{difference, explanation, gaps, reproduction};
 use super::{
     Detail, Look,
     look::{self, Glyphs, paint},
