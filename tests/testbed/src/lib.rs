@@ -20,7 +20,7 @@
 //!
 //! Besides it: [`FaultProxy`] in front of the API server, for kills and failures at a chosen request;
 //! [`Kueue`], the real manager behind its chart; [`mirror`], upstream's charts as git repositories;
-//! [`GitHttp`], [`HttpFiles`] and [`Registry`], to fetch them from.
+//! [`GitHttp`], [`HttpFiles`], [`Registry`] and [`S3Server`], to fetch from.
 
 mod api;
 mod controlplane;
@@ -40,7 +40,7 @@ pub use self::{
     pki::{Authority, Certificate},
     process::Process,
     proxy::{Fault, FaultProxy, Request},
-    server::{GitHttp, GitTrouble, HttpFiles, Registry},
+    server::{GitHttp, GitTrouble, HttpFiles, Registry, S3Server},
 };
 
 /// Lower-case hexadecimal, as every digest is written.

@@ -12,7 +12,7 @@ use std::{
     io::{Read, Seek, SeekFrom, Write},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -175,6 +175,18 @@ pub(crate) fn output(command: &mut Command, input: &[u8]) -> Result<String> {
 
 /// As [`output`], for what is no text.
 pub(crate) fn output_bytes(command: &mut Command, input: &[u8]) -> Result<Vec<u8>> {
+    let result = finished(command, input)?;
+    if !result.status.success() {
+        let name = command.get_program().to_string_lossy().into_owned();
+        let arguments: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
+        let said = String::from_utf8_lossy(&result.stderr);
+        bail!("{name} {} failed with {}:\n{said}", arguments.join(" "), result.status);
+    }
+    Ok(result.stdout)
+}
+
+/// Runs a program to its end, however that is.
+pub(crate) fn finished(command: &mut Command, input: &[u8]) -> Result<Output> {
     let name = command.get_program().to_string_lossy().into_owned();
     let mut child = command
         .stdin(Stdio::piped())
@@ -188,12 +200,7 @@ pub(crate) fn output_bytes(command: &mut Command, input: &[u8]) -> Result<Vec<u8
         scope.spawn(move || stdin.write_all(input));
         child.wait_with_output()
     })?;
-    if !result.status.success() {
-        let arguments: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
-        let said = String::from_utf8_lossy(&result.stderr);
-        bail!("{name} {} failed with {}:\n{said}", arguments.join(" "), result.status);
-    }
-    Ok(result.stdout)
+    Ok(result)
 }
 
 /// Removes a folder when this process ends, by whatever signal; see [`crate::process`].

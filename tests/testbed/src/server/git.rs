@@ -141,7 +141,8 @@ fn answer(folder: &Path, request: &Request<Bytes>) -> Result<Response<Vec<u8>>> 
         .env("CONTENT_LENGTH", request.body().len().to_string())
         .env("HTTP_CONTENT_ENCODING", header(CONTENT_ENCODING))
         .env("REMOTE_ADDR", "127.0.0.1");
-    parse(&process::output_bytes(&mut command, request.body())?)
+    // What it refuses, git tells the client, and then fails.
+    parse(&process::finished(&mut command, request.body())?.stdout)
 }
 
 fn text(headers: &HeaderMap, name: &HeaderName) -> String {

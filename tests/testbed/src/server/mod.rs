@@ -1,8 +1,9 @@
-//! Small servers on loopback: files, git repositories, OCI artifacts.
+//! Small servers on loopback: files, git repositories, OCI artifacts, buckets.
 
 mod files;
 mod git;
 mod registry;
+mod s3;
 
 use std::{
     fmt,
@@ -30,6 +31,7 @@ pub use self::{
     files::HttpFiles,
     git::{GitHttp, GitTrouble},
     registry::Registry,
+    s3::S3Server,
 };
 
 /// What a server answers, given the whole request.

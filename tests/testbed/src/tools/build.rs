@@ -33,7 +33,7 @@ fn linker_flags(tool: Tool) -> Result<String> {
             " -X sigs.k8s.io/kueue/pkg/version.GitVersion={version} -X sigs.k8s.io/kueue/pkg/visibility.certDir=visibility"
         ),
         // These carry their version in the source.
-        Tool::Etcd | Tool::Kwok | Tool::Registry => String::new(),
+        Tool::Etcd | Tool::Kwok | Tool::Registry | Tool::VersityGw => String::new(),
     };
     Ok(format!("-s -w{set}"))
 }

@@ -14,6 +14,7 @@ mod build;
 mod cache;
 mod envtest;
 mod module;
+mod python;
 
 use std::{
     fmt,
@@ -22,7 +23,7 @@ use std::{
 
 use anyhow::{Result, bail};
 
-pub use self::{cache::cache_dir, module::ToolModule};
+pub use self::{cache::cache_dir, module::ToolModule, python::PythonTools};
 
 /// A program that the testbed can run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,11 +46,13 @@ pub enum Tool {
     Kueue,
     /// An OCI registry.
     Registry,
+    /// An S3 server over a folder, with versions and checksums.
+    VersityGw,
 }
 
 impl Tool {
     /// Every program, in the order in which a first build is quickest to use.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Etcd,
         Self::KubeApiserver,
         Self::KubeControllerManager,
@@ -59,6 +62,7 @@ impl Tool {
         Self::Helm,
         Self::Kueue,
         Self::Registry,
+        Self::VersityGw,
     ];
 
     /// The file name of the program.
@@ -74,6 +78,7 @@ impl Tool {
             Self::Helm => "helm",
             Self::Kueue => "kueue",
             Self::Registry => "registry",
+            Self::VersityGw => "versitygw",
         }
     }
 
@@ -92,6 +97,7 @@ impl Tool {
             Self::Registry => {
                 ToolModule::new("registry", "github.com/distribution/distribution/v3")
             }
+            Self::VersityGw => ToolModule::new("versitygw", "github.com/versity/versitygw"),
         }
     }
 
@@ -107,6 +113,7 @@ impl Tool {
             Self::Helm => "helm.sh/helm/v4/cmd/helm",
             Self::Kueue => "sigs.k8s.io/kueue/cmd/kueue",
             Self::Registry => "github.com/distribution/distribution/v3/cmd/registry",
+            Self::VersityGw => "github.com/versity/versitygw/cmd/versitygw",
         }
     }
 
@@ -116,7 +123,7 @@ impl Tool {
             Self::KubeApiserver => 7,
             Self::KubeControllerManager => 3,
             Self::Kueue => 4,
-            Self::KubeScheduler | Self::Helm | Self::Kwok => 2,
+            Self::KubeScheduler | Self::Helm | Self::Kwok | Self::VersityGw => 2,
             Self::Kubectl | Self::Etcd | Self::Registry => 1,
         }
     }
