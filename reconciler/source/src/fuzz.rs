@@ -8,7 +8,7 @@ use std::{io, sync::Arc};
 use git2::{ObjectType, Odb, Oid, Repository};
 
 use crate::{
-    git::{fuzz_pack, fuzz_protocol, fuzz_url},
+    git::{fuzz_objects, fuzz_pack, fuzz_protocol, fuzz_url},
     settings::Limits,
     snapshot::{GitTree, Snapshot, check_name},
 };
@@ -64,6 +64,7 @@ pub fn fuzz_archive(data: &[u8]) {
 pub fn fuzz_git_answer(data: &[u8]) {
     fuzz_protocol(data);
     fuzz_pack(data);
+    fuzz_objects(data);
 }
 
 /// Long, so that chance does not write it.

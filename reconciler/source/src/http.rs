@@ -16,6 +16,7 @@ use ureq::{
 
 use crate::{
     credentials::{self, Login},
+    outbound::{self, Reach},
     url::{Secret, Url},
 };
 
@@ -50,18 +51,33 @@ pub(crate) enum HttpError {
     /// A credential would cross the network unencrypted.
     #[error("a password would be sent to `{url}` without encryption")]
     Plaintext { url: Url },
+    /// Somebody else chose the address, and it is one that is not for them to choose.
+    #[error("`{url}` may not be spoken to: {reason}")]
+    Forbidden { url: Url, reason: &'static str },
+}
+
+/// What is asked of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verb {
+    Get,
+    Head,
+    Post,
+    Put,
 }
 
 /// One request.
 #[derive(Clone)]
 pub(crate) struct Request<'a> {
+    pub(crate) verb: Verb,
     pub(crate) url: &'a Url,
+    /// Who may be spoken to, redirects included.
+    pub(crate) reach: Reach,
     /// Further headers.
     pub(crate) headers: Vec<(&'static str, String)>,
     /// A header `Authorization` to send instead of what the address, environment and files hold.
     pub(crate) authorization: Option<Secret>,
-    /// The body; a request with a body is a POST, and follows no redirect.
-    pub(crate) body: Option<Vec<u8>>,
+    /// The body of a POST or PUT, which follow no redirect.
+    pub(crate) body: Vec<u8>,
     /// The whole time for it.
     pub(crate) deadline: Duration,
     /// Statuses besides 2xx that are answers, not errors.
@@ -70,8 +86,14 @@ pub(crate) struct Request<'a> {
 
 impl<'a> Request<'a> {
     pub(crate) fn get(url: &'a Url, deadline: Duration) -> Self {
-        let (headers, authorization, body) = (Vec::new(), None, None);
-        Self { url, headers, authorization, body, deadline, accepted: &[] }
+        let (headers, authorization, body) = (Vec::new(), None, Vec::new());
+        let (verb, reach) = (Verb::Get, Reach::Anybody);
+        Self { verb, url, reach, headers, authorization, body, deadline, accepted: &[] }
+    }
+
+    /// Makes a request that sends something.
+    pub(crate) fn send(verb: Verb, url: &'a Url, body: Vec<u8>, deadline: Duration) -> Self {
+        Self { verb, body, ..Self::get(url, deadline) }
     }
 
     #[must_use]
@@ -126,7 +148,7 @@ pub(crate) fn send(request: &Request<'_>) -> Result<Answer, HttpError> {
             status if request.accepted.contains(&status) => {
                 return Ok(Answer { url, status, response });
             }
-            301 | 302 | 303 | 307 | 308 if request.body.is_none() => {
+            301 | 302 | 303 | 307 | 308 if matches!(request.verb, Verb::Get | Verb::Head) => {
                 url = redirected(&url, &response)?;
             }
             401 | 403 => return Err(HttpError::Refused { url, status }),
@@ -143,24 +165,33 @@ fn send_once(request: &Request<'_>, url: &Url) -> Result<Response<ureq::Body>, H
     if let Some(authorization) = &authorization {
         headers.push(("Authorization", authorization.expose().to_owned()));
     }
+    let forbidden = |reason| HttpError::Forbidden { url: url.clone(), reason };
+    request.reach.permits(url).map_err(forbidden)?;
+    let agent = outbound::agent_for(&request.reach);
     let address = url.address();
-    let sent = match &request.body {
-        None => {
-            let mut builder = agent().get(&address);
+    let deadline = Some(request.deadline);
+    let sent = match request.verb {
+        Verb::Get | Verb::Head => {
+            let is_get = request.verb == Verb::Get;
+            let mut builder = if is_get { agent.get(&address) } else { agent.head(&address) };
             for (name, value) in &headers {
                 builder = builder.header(*name, value);
             }
-            builder.config().timeout_global(Some(request.deadline)).build().call()
+            builder.config().timeout_global(deadline).build().call()
         }
-        Some(body) => {
-            let mut builder = agent().post(&address);
+        Verb::Post | Verb::Put => {
+            let is_put = request.verb == Verb::Put;
+            let mut builder = if is_put { agent.put(&address) } else { agent.post(&address) };
             for (name, value) in &headers {
                 builder = builder.header(*name, value);
             }
-            builder.config().timeout_global(Some(request.deadline)).build().send(&body[..])
+            builder.config().timeout_global(deadline).build().send(&request.body[..])
         }
     };
-    sent.map_err(|error| HttpError::Unreachable { url: url.clone(), reason: in_words(&error) })
+    sent.map_err(|error| match outbound::is_forbidden(&error) {
+        true => forbidden(outbound::LOCAL),
+        false => HttpError::Unreachable { url: url.clone(), reason: in_words(&error) },
+    })
 }
 
 /// Returns the header `Authorization` for one hop.

@@ -20,6 +20,8 @@ pub mod location;
 mod nearest;
 pub mod outbound;
 mod process;
+mod registry;
+pub mod resolve;
 pub mod settings;
 pub mod snapshot;
 mod url;

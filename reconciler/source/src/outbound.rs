@@ -193,7 +193,7 @@ impl Reach {
     }
 
     /// Says whether `url` may be spoken to, as far as its text tells.
-    fn permits(&self, url: &Url) -> Result<(), &'static str> {
+    pub(crate) fn permits(&self, url: &Url) -> Result<(), &'static str> {
         match self {
             Self::Anybody => Ok(()),
             Self::Only(hosts)
@@ -213,7 +213,7 @@ impl Reach {
 }
 
 /// Why [`Reach::Others`] refuses.
-const LOCAL: &str = "it is this machine, or what this machine alone reaches";
+pub(crate) const LOCAL: &str = "it is this machine, or what this machine alone reaches";
 
 /// Sends a message, once.
 ///
@@ -229,11 +229,8 @@ pub fn send(outgoing: &Outgoing, reach: &Reach) -> Result<Reply, SendError> {
     if has_secret && !outgoing.url.is_private() {
         return Err(SendError::Plaintext { host: host() });
     }
-    let agent = if matches!(reach, Reach::Others) { guarded() } else { agent() };
-    let response = send_by(agent, outgoing).map_err(|error| match error {
-        ureq::Error::Other(other) if other.is::<Local>() => {
-            SendError::Forbidden { host: host(), reason: LOCAL }
-        }
+    let response = send_by(agent_for(reach), outgoing).map_err(|error| match error {
+        error if is_forbidden(&error) => SendError::Forbidden { host: host(), reason: LOCAL },
         other => SendError::Unreachable { host: host(), reason: in_words(&other) },
     })?;
     let (head, body) = response.into_parts();
@@ -273,6 +270,16 @@ fn send_by(agent: &Agent, outgoing: &Outgoing) -> Result<Response<ureq::Body>, u
 }
 
 // === who may be reached ===
+
+/// Returns the agent that reaches no further than `reach`.
+pub(crate) fn agent_for(reach: &Reach) -> &'static Agent {
+    if matches!(reach, Reach::Others) { guarded() } else { agent() }
+}
+
+/// Returns whether a request failed because its name leads to this machine.
+pub(crate) fn is_forbidden(error: &ureq::Error) -> bool {
+    matches!(error, ureq::Error::Other(other) if other.is::<Local>())
+}
 
 /// Returns the agent for addresses that somebody else chose.
 fn guarded() -> &'static Agent {

@@ -103,9 +103,9 @@ impl GitError {
         let repository = repository.clone();
         let facts = vec![error.to_string()];
         match error {
-            HttpError::Refused { .. } | HttpError::Plaintext { .. } => {
-                Self::Refused { repository, facts }
-            }
+            HttpError::Refused { .. }
+            | HttpError::Plaintext { .. }
+            | HttpError::Forbidden { .. } => Self::Refused { repository, facts },
             HttpError::NotFound { .. } => Self::NotFound { repository, facts },
             HttpError::TooLarge { limit, .. } => Self::TooLarge { repository, limit: *limit },
             HttpError::Redirect { .. } => Self::Protocol { repository, problem: error.to_string() },

@@ -8,7 +8,8 @@ use std::{
 use super::{GitError, protocol::Wire};
 use crate::{
     credentials,
-    http::{self, Answer, HttpError, Request},
+    http::{self, Answer, HttpError, Request, Verb},
+    outbound::Reach,
     url::{Secret, Url},
 };
 
@@ -29,6 +30,7 @@ pub(super) struct HttpWire {
     login: Option<Granted>,
     end: Instant,
     limit: u64,
+    reach: Reach,
 }
 
 /// A login that a credential helper gave for one server.
@@ -42,7 +44,14 @@ impl HttpWire {
         let end = Instant::now() + Duration::from_secs(seconds);
         let path = repository.path().trim_end_matches('/').to_owned();
         let base = repository.with_rest(path);
-        Self { repository: repository.clone(), base, login: None, end, limit }
+        let reach = Reach::Anybody;
+        Self { repository: repository.clone(), base, login: None, end, limit, reach }
+    }
+
+    /// Says who may be spoken to, where somebody else chose the repository.
+    pub(super) fn within(mut self, reach: &Reach) -> Self {
+        self.reach = reach.clone();
+        self
     }
 
     fn deadline(&self) -> Duration {
@@ -53,6 +62,7 @@ impl HttpWire {
         let mut request = Request::get(url, self.deadline())
             .header("User-Agent", USER_AGENT)
             .header("Git-Protocol", "version=2");
+        request.reach = self.reach.clone();
         let login = self.login.as_ref().filter(|login| login.server.same_origin(url));
         request.authorization = login.map(|login| login.header.clone());
         request
@@ -114,7 +124,7 @@ impl Wire for HttpWire {
             .request(&url)
             .header("Content-Type", "application/x-git-upload-pack-request")
             .header("Accept", "application/x-git-upload-pack-result");
-        request.body = Some(message);
+        (request.verb, request.body) = (Verb::Post, message);
         match http::send(&request) {
             Ok(answer) => Ok(self.bounded(answer)),
             Err(error) => Err(GitError::of_http(&self.repository, &error)),

@@ -109,7 +109,8 @@ pub(crate) fn moved(
             wants: vec![after],
             haves,
             depth: Some(depth),
-            only_commits: true,
+            filter: Some("tree:0"),
+            ..Wish::default()
         })?;
     }
     Ok(Moved::Unknown)
@@ -357,7 +358,7 @@ impl Mirror<'_> {
         if self.has(tip.commit)? {
             return Ok(tip.commit);
         }
-        let wish = |haves| Wish { wants: vec![tip.id], haves, depth: Some(1), only_commits: false };
+        let wish = |haves| Wish { wants: vec![tip.id], haves, depth: Some(1), ..Wish::default() };
         self.fetch(&wish(self.haves()))?;
         if !self.has(tip.commit)? {
             // What we said is here was not, or the server took it for more: ask for all of it.
@@ -390,7 +391,7 @@ impl Mirror<'_> {
     fn fetch_history(&self, all: &[RemoteReference]) -> Result<(), GitError> {
         let tips: HashSet<Oid> = all.iter().map(|tip| tip.id).collect();
         let wants = tips.into_iter().collect();
-        self.fetch(&Wish { wants, haves: Vec::new(), depth: None, only_commits: false })
+        self.fetch(&Wish { wants, ..Wish::default() })
     }
 
     fn fetch(&self, wish: &Wish) -> Result<(), GitError> {

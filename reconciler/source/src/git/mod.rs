@@ -8,17 +8,23 @@
 mod error;
 mod http;
 mod mirror;
+mod objects;
 mod pack;
 mod packet;
 mod protocol;
 pub(crate) mod refs;
+mod remote;
 mod room;
 mod ssh;
 
 pub use error::GitError;
 pub(crate) use mirror::{InUse, Mirrored, moved, open};
+pub(crate) use objects::{
+    MODE_COMMIT, MODE_FOLDER, MODE_LINK, Name, ObjectKind, Objects, Room, TreeEntry, fuzz_objects,
+};
 pub(crate) use pack::fuzz_pack;
 pub(crate) use protocol::fuzz_protocol;
+pub(crate) use remote::{Remote, Tip, Want};
 
 /// Takes `text` for an address, and walks through all that is asked of one.
 pub(crate) fn fuzz_url(text: &str) {

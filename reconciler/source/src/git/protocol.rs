@@ -4,7 +4,10 @@
 //! fetch: what is wanted, what is here, `done`. Sending everything at once gives up negotiation
 //! over several rounds, which single commits do not need.
 
-use std::io::{self, Read, Write};
+use std::{
+    fmt,
+    io::{self, Read, Write},
+};
 
 use git2::Oid;
 use sitewright_model::terminal::clean;
@@ -40,45 +43,78 @@ pub(super) trait Wire {
     fn broken(&mut self, error: &io::Error) -> GitError;
 }
 
+/// The id of an object as one side or the other writes it.
+pub(crate) trait ObjectName: Clone + fmt::Display {
+    /// Reads an id, written in full.
+    fn read(text: &str) -> Option<Self>;
+
+    /// Returns whether ids of repositories in this format are of this kind.
+    fn is_of(format: &str) -> bool;
+}
+
+/// libgit2 knows SHA-1 alone. Git writes ids in full; libgit2 would take a shorter one for a longer one.
+impl ObjectName for Oid {
+    fn read(text: &str) -> Option<Self> {
+        (text.len() == 40).then(|| text.parse().ok()).flatten()
+    }
+
+    fn is_of(format: &str) -> bool {
+        format == SHA1
+    }
+}
+
+/// What a server that says nothing of it has.
+pub(super) const SHA1: &str = "sha1";
+
 /// A reference of a repository on a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct RemoteReference {
+pub(super) struct RemoteReference<I = Oid> {
     /// The full name.
     pub(super) name: String,
     /// What it points at; a server of version 0 gives out this alone.
-    pub(super) id: Oid,
+    pub(super) id: I,
     /// The same, but for an annotated tag what that points at.
-    pub(super) commit: Oid,
+    pub(super) commit: I,
 }
 
 /// What to fetch.
-#[derive(Default)]
-pub(super) struct Wish {
+pub(super) struct Wish<I = Oid> {
     /// Commits that are wanted.
-    pub(super) wants: Vec<Oid>,
+    pub(super) wants: Vec<I>,
     /// Commits that are here, without what is before them.
-    pub(super) haves: Vec<Oid>,
+    pub(super) haves: Vec<I>,
+    /// Commits that are left out with all that is before them; what comes then has no need of anything that is here.
+    pub(super) except: Vec<I>,
     /// How many commits deep; none for everything.
     pub(super) depth: Option<u32>,
-    /// Whether trees and files are left out, where the server can.
-    pub(super) only_commits: bool,
+    /// What is left out, where the server can: `tree:0` for trees and files.
+    pub(super) filter: Option<&'static str>,
+}
+
+impl<I> Default for Wish<I> {
+    fn default() -> Self {
+        let (wants, haves, except) = (Vec::new(), Vec::new(), Vec::new());
+        Self { wants, haves, except, depth: None, filter: None }
+    }
 }
 
 /// A conversation with a server.
-pub(super) struct Session<'a> {
+pub(super) struct Session<'a, I = Oid> {
     wire: Box<dyn Wire + 'a>,
     repository: &'a Url,
-    version: Version,
+    version: Version<I>,
+    /// What its ids are digests of.
+    format: String,
 }
 
-enum Version {
+enum Version<I> {
     /// Everything was said in the greeting.
-    Zero { capabilities: Vec<String>, references: Vec<RemoteReference> },
+    Zero { capabilities: Vec<String>, references: Vec<RemoteReference<I>> },
     /// Lines such as `fetch=shallow wait-for-done`.
     Two { capabilities: Vec<String> },
 }
 
-impl<'a> Session<'a> {
+impl<'a, I: ObjectName> Session<'a, I> {
     /// Hears the greeting.
     pub(super) fn start(
         mut wire: Box<dyn Wire + 'a>,
@@ -92,25 +128,43 @@ impl<'a> Session<'a> {
         let format = version
             .capabilities()
             .iter()
-            .find_map(|capability| capability.strip_prefix("object-format="));
-        if format.is_some_and(|format| format != "sha1") {
+            .find_map(|capability| capability.strip_prefix("object-format="))
+            .unwrap_or(SHA1)
+            .to_owned();
+        if !I::is_of(&format) {
             let problem = "it uses SHA-256 object ids, which are not supported yet".to_owned();
             return Err(GitError::Protocol { repository: repository.clone(), problem });
         }
-        Ok(Self { wire, repository, version })
+        Ok(Self { wire, repository, version, format })
+    }
+
+    /// Returns what its ids are digests of: `sha1` or `sha256`.
+    pub(super) fn format(&self) -> &str {
+        &self.format
+    }
+
+    /// Begins a message of version 2.
+    fn command(&self, name: &str) -> Message {
+        let mut message = Message::default();
+        message.line(&format!("command={name}")).line(&agent());
+        if self.format != SHA1 {
+            message.line(&format!("object-format={}", self.format));
+        }
+        message.delimiter();
+        message
     }
 
     /// Returns the references that begin with any of `prefixes`; a server of version 0 tells all.
     pub(super) fn references(
         &mut self,
         prefixes: &[&str],
-    ) -> Result<Vec<RemoteReference>, GitError> {
+    ) -> Result<Vec<RemoteReference<I>>, GitError> {
         if let Version::Zero { references, .. } = &self.version {
             let fits = |name: &str| prefixes.iter().any(|prefix| name.starts_with(prefix));
             return Ok(references.iter().filter(|found| fits(&found.name)).cloned().collect());
         }
-        let mut message = Message::default();
-        message.line("command=ls-refs").line(&agent()).delimiter().line("peel");
+        let mut message = self.command("ls-refs");
+        message.line("peel");
         for prefix in prefixes {
             message.line(&format!("ref-prefix {prefix}"));
         }
@@ -122,9 +176,11 @@ impl<'a> Session<'a> {
     }
 
     /// Fetches objects: writes one pack to `pack`.
-    pub(super) fn fetch(&mut self, wish: &Wish, pack: &mut dyn Write) -> Result<(), GitError> {
+    pub(super) fn fetch(&mut self, wish: &Wish<I>, pack: &mut dyn Write) -> Result<(), GitError> {
         let message = match &self.version {
-            Version::Two { capabilities } => wish.in_version_two(capabilities),
+            Version::Two { capabilities } => {
+                wish.in_version_two(self.command("fetch"), capabilities)
+            }
             Version::Zero { capabilities, .. } => wish.in_version_zero(capabilities),
         };
         let is_two = matches!(self.version, Version::Two { .. });
@@ -137,13 +193,13 @@ impl<'a> Session<'a> {
     }
 }
 
-impl Drop for Session<'_> {
+impl<I> Drop for Session<'_, I> {
     fn drop(&mut self) {
         self.wire.close();
     }
 }
 
-impl Version {
+impl<I> Version<I> {
     fn capabilities(&self) -> &[String] {
         match self {
             Self::Zero { capabilities, .. } | Self::Two { capabilities } => capabilities,
@@ -151,18 +207,19 @@ impl Version {
     }
 }
 
-impl Wish {
-    fn in_version_two(&self, capabilities: &[String]) -> Vec<u8> {
+impl<I: ObjectName> Wish<I> {
+    fn in_version_two(&self, mut message: Message, capabilities: &[String]) -> Vec<u8> {
         let fetch = capabilities.iter().find_map(|capability| capability.strip_prefix("fetch="));
         let can_deepen = fetch.is_some_and(|list| list.split(' ').any(|name| name == "shallow"));
-        let mut message = Message::default();
-        message.line("command=fetch").line(&agent()).delimiter();
         // Without thin-pack, git does not look at what is here when a history is cut short.
-        message.line("thin-pack").line("no-progress").line("ofs-delta");
+        if self.except.is_empty() {
+            message.line("thin-pack");
+        }
+        message.line("no-progress").line("ofs-delta");
         self.add_ids(&mut message, can_deepen, "");
         let can_filter = fetch.is_some_and(|list| list.split(' ').any(|name| name == "filter"));
-        if self.only_commits && can_filter {
-            message.line("filter tree:0");
+        if let Some(filter) = self.filter.filter(|_| can_filter) {
+            message.line(&format!("filter {filter}"));
         }
         message.line("done").flush().take()
     }
@@ -182,7 +239,7 @@ impl Wish {
         };
         let used: Vec<String> = USED
             .iter()
-            .filter(|name| known(name))
+            .filter(|name| known(name) && (**name != "thin-pack" || self.except.is_empty()))
             .map(|name| if *name == "agent" { agent() } else { (*name).to_owned() })
             .collect();
         let mut message = Message::default();
@@ -211,6 +268,9 @@ impl Wish {
             for id in &self.haves {
                 message.line(&format!("have {id}"));
             }
+        }
+        for id in &self.except {
+            message.line(&format!("have {id}"));
         }
     }
 }
@@ -290,7 +350,7 @@ fn unexpected(packet: &Packet) -> Failure {
     })
 }
 
-fn read_greeting(stream: &mut dyn Read) -> Result<Version, Failure> {
+fn read_greeting<I: ObjectName>(stream: &mut dyn Read) -> Result<Version<I>, Failure> {
     let mut packet = next(stream)?;
     // Over HTTP a line names the service, and a flush ends it.
     if packet.line().is_some_and(|line| line.starts_with(b"# service=")) {
@@ -309,7 +369,7 @@ fn read_greeting(stream: &mut dyn Read) -> Result<Version, Failure> {
     }
 }
 
-fn read_capabilities(stream: &mut dyn Read) -> Result<Version, Failure> {
+fn read_capabilities<I>(stream: &mut dyn Read) -> Result<Version<I>, Failure> {
     let mut capabilities = Vec::new();
     loop {
         let packet = next(stream)?;
@@ -324,7 +384,10 @@ fn read_capabilities(stream: &mut dyn Read) -> Result<Version, Failure> {
 }
 
 /// Reads what version 0 starts with: every reference, and on the first line the capabilities.
-fn read_advertisement(stream: &mut dyn Read, first: Packet) -> Result<Version, Failure> {
+fn read_advertisement<I: ObjectName>(
+    stream: &mut dyn Read,
+    first: Packet,
+) -> Result<Version<I>, Failure> {
     let Some(line) = first.line() else {
         // An empty repository of an old server: nothing but a flush.
         return Ok(Version::Zero { capabilities: Vec::new(), references: Vec::new() });
@@ -350,7 +413,7 @@ fn read_advertisement(stream: &mut dyn Read, first: Packet) -> Result<Version, F
     Ok(Version::Zero { capabilities, references })
 }
 
-fn add_reference(references: &mut Vec<RemoteReference>, found: RemoteReference) {
+fn add_reference<I>(references: &mut Vec<RemoteReference<I>>, found: RemoteReference<I>) {
     match found.name.strip_suffix("^{}") {
         // An empty repository has capabilities to tell, but nothing to tell them with.
         Some("capabilities") => {}
@@ -364,11 +427,11 @@ fn add_reference(references: &mut Vec<RemoteReference>, found: RemoteReference) 
     }
 }
 
-fn parse_reference(line: &[u8]) -> Option<RemoteReference> {
+fn parse_reference<I: ObjectName>(line: &[u8]) -> Option<RemoteReference<I>> {
     let line = std::str::from_utf8(line).ok()?;
     let (id, name) = line.split_once(' ')?;
-    let id = whole_id(id).filter(|_| is_name(name))?;
-    Some(RemoteReference { name: name.to_owned(), id, commit: id })
+    let id = I::read(id).filter(|_| is_name(name))?;
+    Some(RemoteReference { name: name.to_owned(), id: id.clone(), commit: id })
 }
 
 /// Returns whether git would take this for the name of a reference: it allows no control character.
@@ -376,13 +439,10 @@ fn is_name(name: &str) -> bool {
     !name.chars().any(char::is_control)
 }
 
-/// Git writes ids in full; libgit2 would take a shorter one for a longer one.
-fn whole_id(text: &str) -> Option<Oid> {
-    (text.len() == 40).then(|| text.parse().ok()).flatten()
-}
-
 /// Reads lines such as `ID refs/tags/v1 peeled:ID`.
-fn read_references(stream: &mut dyn Read) -> Result<Vec<RemoteReference>, Failure> {
+fn read_references<I: ObjectName>(
+    stream: &mut dyn Read,
+) -> Result<Vec<RemoteReference<I>>, Failure> {
     let mut references = Vec::new();
     loop {
         let packet = next(stream)?;
@@ -392,12 +452,12 @@ fn read_references(stream: &mut dyn Read) -> Result<Vec<RemoteReference>, Failur
         }
         let Some(text) = std::str::from_utf8(line).ok() else { continue };
         let mut words = text.split(' ');
-        let (id, name) = (words.next().and_then(whole_id), words.next());
+        let (id, name) = (words.next().and_then(I::read), words.next());
         let (Some(id), Some(name)) = (id, name.filter(|name| is_name(name))) else {
             return Err(unexpected(&packet));
         };
-        let peeled = words.find_map(|word| whole_id(word.strip_prefix("peeled:")?));
-        let commit = peeled.unwrap_or(id);
+        let peeled = words.find_map(|word| I::read(word.strip_prefix("peeled:")?));
+        let commit = peeled.unwrap_or_else(|| id.clone());
         references.push(RemoteReference { name: name.to_owned(), id, commit });
     }
 }
@@ -456,8 +516,8 @@ fn read_side_band(stream: &mut dyn Read, pack: &mut dyn Write) -> Result<(), Fai
 /// Takes `data` for everything that a server may say.
 pub(crate) fn fuzz_protocol(data: &[u8]) {
     use crate::fuzz::Bytes;
-    let _ = read_greeting(&mut Bytes(data));
-    let _ = read_references(&mut Bytes(data));
+    let _ = read_greeting::<Oid>(&mut Bytes(data));
+    let _ = read_references::<Oid>(&mut Bytes(data));
     let _ = read_pack_two(&mut Bytes(data), &mut io::sink());
     let _ = read_pack_zero(&mut Bytes(data), true, &mut io::sink());
 }

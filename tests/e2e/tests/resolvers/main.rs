@@ -1,0 +1,11 @@
+//! What the resolvers say, beside what the tools themselves say: git, DVC, git-annex, DataLad, OpenSSF model signing,
+//! an OCI registry and an S3 server.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
+
+mod bench;
+mod data;
+mod git;
+mod model;
+mod oci;
+mod stores;
