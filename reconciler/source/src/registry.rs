@@ -1,7 +1,7 @@
 //! Conversations with an OCI registry: the distribution specification (1.1), with anonymous tokens or a login of
 //! `~/.netrc`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::{
     credentials,
@@ -20,6 +20,8 @@ pub(crate) struct Registry {
     token: Option<Secret>,
     reach: Reach,
     deadline: Duration,
+    /// When the whole conversation is over.
+    end: Option<Instant>,
     /// What a token is asked for, where the registry does not say.
     actions: &'static str,
 }
@@ -42,7 +44,14 @@ impl Registry {
         let base =
             Url::parse(&format!("{scheme}://{host}/")).map(|base| base.with_credentials_of(url));
         let base = base.unwrap_or_else(|_| url.clone());
-        Self { base, repository, token: None, reach, deadline, actions: "pull" }
+        Self { base, repository, token: None, reach, deadline, end: None, actions: "pull" }
+    }
+
+    /// Ends the conversation then, however many requests it has.
+    #[must_use]
+    pub(crate) fn until(mut self, end: Instant) -> Self {
+        self.end = Some(end);
+        self
     }
 
     /// Asks for the right to push, too.
@@ -90,7 +99,15 @@ impl Registry {
     }
 
     /// Sends a request; where a token is missing, gets one and sends it again.
-    fn ask(&mut self, request: Request<'_>) -> Result<Answer, HttpError> {
+    fn ask(&mut self, mut request: Request<'_>) -> Result<Answer, HttpError> {
+        if let Some(end) = self.end {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let reason = "the time for it is over".to_owned();
+                return Err(HttpError::Unreachable { url: request.url.clone(), reason });
+            }
+            request.deadline = request.deadline.min(left);
+        }
         let send = |token: Option<Secret>| {
             let mut request = request.clone();
             request.reach = self.reach.clone();

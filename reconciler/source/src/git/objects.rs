@@ -460,3 +460,79 @@ pub(crate) fn fuzz_objects(data: &[u8]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path, process::Command};
+
+    use super::*;
+
+    const ROOM: Room = Room { object: 1 << 20, total: 1 << 24, objects: 1000 };
+
+    fn git(folder: &Path, arguments: &[&str]) -> Vec<u8> {
+        let output = Command::new("git")
+            .args(["-c", "user.name=a", "-c", "user.email=a@b.example", "-c", "pack.threads=1"])
+            .args(arguments)
+            .current_dir(folder)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    }
+
+    /// A pack with deltas, and the ids of what is in it.
+    fn pack(format: &str, offsets: bool) -> (Vec<u8>, Vec<String>) {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path();
+        git(at, &["init", "-q", "--object-format", format]);
+        for round in 0..20 {
+            let text: String =
+                (0..200).map(|line| format!("{}\n", line * (1 + round % 3))).collect();
+            fs::write(at.join("a"), format!("{round}\n{text}")).unwrap();
+            git(at, &["add", "a"]);
+            git(at, &["commit", "-q", "-m", "x"]);
+        }
+        git(at, &["tag", "-a", "-m", "x", "v1"]);
+        let mut arguments = vec!["pack-objects", "-q", "--stdout", "--all", "--revs"];
+        if offsets {
+            arguments.push("--delta-base-offset");
+        }
+        let bytes = git(at, &arguments);
+        let list = String::from_utf8(git(at, &["rev-list", "--objects", "--all"])).unwrap();
+        (bytes, list.lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect())
+    }
+
+    #[test]
+    fn every_object_of_a_pack_has_the_id_that_git_gives_it() {
+        for (format, offsets) in
+            [("sha1", false), ("sha1", true), ("sha256", false), ("sha256", true)]
+        {
+            let (bytes, ids) = pack(format, offsets);
+            let mut objects = Objects::new(format, ROOM);
+            objects.add(&bytes).unwrap();
+            assert_eq!(objects.all.len(), ids.len());
+            for id in ids {
+                let (kind, _) = objects.get(&Name::read(&id).unwrap()).unwrap();
+                let is_tree = kind == ObjectKind::Tree;
+                assert_eq!(objects.tree(&Name::read(&id).unwrap()).is_some(), is_tree);
+            }
+            assert_eq!(objects.commits().count(), 20);
+        }
+    }
+
+    #[test]
+    fn broken_and_boundless_packs_are_refused() {
+        let (bytes, _) = pack("sha1", false);
+        for cut in (0..bytes.len()).step_by(97) {
+            // without the checksum at the end all objects may be there
+            let _ = Objects::new("sha1", ROOM).add(&bytes[..cut]);
+            let mut flipped = bytes.clone();
+            flipped[cut] ^= 0x55;
+            let _ = Objects::new("sha1", ROOM).add(&flipped);
+        }
+        assert!(Objects::new("sha1", ROOM).add(&bytes[..bytes.len() / 2]).is_err());
+        let small = Room { total: 2000, ..ROOM };
+        let refused = Objects::new("sha1", small).add(&bytes).unwrap_err();
+        assert!(matches!(refused, BadPack::TooLarge(_)), "{refused}");
+    }
+}

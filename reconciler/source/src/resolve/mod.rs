@@ -55,7 +55,7 @@ pub struct Resolving<'a> {
     pub reach: Reach,
     /// The time, for what is so at a time.
     pub now: Timestamp,
-    /// How long all of it may take; of a registry or store, each request of it.
+    /// How long all of it may take; of the list of a prefix and its checksums too.
     pub deadline: Duration,
     /// Keys whose signatures make a claim attested.
     pub keys: &'a [TrustedKey],

@@ -266,6 +266,9 @@ fn open_within(root: &Path, path: &str) -> io::Result<File> {
     let mut at: OwnedFd = rustix::fs::open(root, folder, Mode::empty())?;
     let mut parts = path.split('/').peekable();
     while let Some(part) = parts.next() {
+        if matches!(part, "" | "." | "..") {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
         let flags = if parts.peek().is_some() { folder } else { plain };
         at = rustix::fs::openat(&at, part, flags, Mode::empty())?;
     }

@@ -279,3 +279,36 @@ fn attestations_are_found_by_the_tag_of_cosign_and_must_be_about_the_image() {
         assert_eq!(found.len(), expected, "{manifest}");
     }
 }
+
+#[test]
+fn what_buildkit_puts_beside_an_image_is_a_claim_as_long_as_nobody_signed_it() {
+    let images = Images::new();
+    let (_, manifest, _) = images.image(&json!({}));
+    let statement = json!({
+        "_type": "https://in-toto.io/Statement/v0.1",
+        "subject": [{ "name": "pkg:docker/train@v1", "digest": { "sha256": manifest.hex() } }],
+        "predicateType": "https://slsa.dev/provenance/v0.2",
+        "predicate": { "builder": { "id": "" }, "materials": [
+            { "uri": "pkg:docker/base@3", "digest": { "sha256": "ab" } },
+            { "uri": "https://git.example.org/train.git#refs/heads/main", "digest": { "sha1": COMMIT } },
+        ] },
+    });
+    let layer =
+        with_kind(images.blob(statement.to_string().as_bytes()), "application/vnd.in-toto+json");
+    let config = with_kind(images.blob(b"{}"), CONFIG);
+    let beside =
+        json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer] });
+    let digest = images.manifest(MANIFEST, &beside, None);
+    let entry = |digest: Digest, annotations: Value| json!({ "mediaType": MANIFEST, "digest": digest.to_string(), "size": 1, "annotations": annotations });
+    let annotations = json!({ "vnd.docker.reference.type": "attestation-manifest",
+        "vnd.docker.reference.digest": manifest.to_string() });
+    let index = json!({ "schemaVersion": 2, "mediaType": INDEX,
+        "manifests": [entry(manifest, json!({})), entry(digest, annotations)] });
+    let index = images.manifest(INDEX, &index, None);
+    let said = images.resolve(index, &images.uri()).unwrap();
+    let code = format!("commit:{COMMIT}");
+    let found = edges(&said, &id(manifest), Relation::RanCode, Grade::Claimed);
+    assert_eq!(found, std::slice::from_ref(&code));
+    assert_eq!(fact(&said, &code, "uri"), Some("git+https://git.example.org/train.git"));
+    assert!(edges(&said, &id(digest), Relation::PartOf, Grade::Resolved).is_empty());
+}

@@ -32,7 +32,7 @@ impl Image<'_> {
     /// Records what attestations of any part of the image say. That there are none, or that they cannot be read,
     /// takes nothing away from what is known of the image.
     pub(super) fn attestations(&mut self) {
-        for digest in self.parts.clone() {
+        for digest in self.manifests.clone() {
             let layers = match self.layers_about(&digest) {
                 Ok(layers) => layers,
                 Err(error) => {
@@ -70,12 +70,16 @@ impl Image<'_> {
             Err(Unresolved::Gone(_)) => {}
             Err(other) => return Err(other),
         }
-        // what BuildKit puts beside the manifests of an index
-        if let Ok((_, index)) = self.manifest(&digest.to_string()) {
-            for part in index.manifests.iter().filter(|part| part.is_attestation()).take(MOST) {
-                if let Ok((_, manifest)) = self.manifest(&part.digest) {
-                    layers.extend(manifest.layers);
-                }
+        let beside: Vec<Descriptor> = self
+            .beside
+            .iter()
+            .filter(|(about, _)| about == digest)
+            .take(MOST)
+            .map(|(_, part)| part.clone())
+            .collect();
+        for part in beside {
+            if let Ok((_, manifest)) = self.manifest(&part.digest) {
+                layers.extend(manifest.layers);
             }
         }
         Ok(layers)
@@ -154,16 +158,19 @@ fn commits(statement: &Value) -> BTreeMap<EntityId, String> {
         _ => return BTreeMap::new(),
     };
     let inputs = statement.pointer(list).and_then(Value::as_array);
+    // BuildKit has the repository as `https://host/repo.git#reference`
+    let is_git =
+        |uri: &str| uri.starts_with("git+") || uri.contains(".git#") || uri.ends_with(".git");
     let commit = |input: &Value| {
         let uri = input.get("uri").and_then(Value::as_str).unwrap_or_default();
         let digest = input.get("digest")?;
         let id = match digest.get("gitCommit") {
             Some(id) => id,
             // before `gitCommit` there was only this
-            None if uri.starts_with("git+") => digest.get("sha1")?,
+            None if is_git(uri) => digest.get("sha1")?,
             None => return None,
         };
-        let uri = public(uri);
+        let uri = public(uri.split('#').next().unwrap_or_default());
         let bare = uri.strip_prefix("git+").unwrap_or(&uri);
         let path_from = bare.find("://").map_or(0, |at| at + 3);
         // a reference behind the repository: `git+https://host/repo@refs/heads/main`

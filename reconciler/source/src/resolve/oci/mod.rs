@@ -64,6 +64,10 @@ struct Image<'a> {
     asked: EntityId,
     /// Every digest that belongs to the image.
     parts: Vec<Digest>,
+    /// Indices and manifests of it: what others refer to.
+    manifests: Vec<Digest>,
+    /// What BuildKit puts beside the manifests of an index, by the manifest that it is about.
+    beside: Vec<(Digest, Descriptor)>,
 }
 
 /// Returns what there is to say of the image `id`, whose repository, and perhaps tag, is in `uri`.
@@ -119,9 +123,17 @@ impl<'a> Image<'a> {
         with: &'a Resolving<'a>,
     ) -> Result<Self, Unresolved> {
         let (url, reach) = with.place_of_registry(&reference.url)?;
-        let registry = Registry::new(&url, reach, with.deadline.min(REQUEST));
+        let registry = Registry::new(&url, reach, REQUEST).until(with.end());
         let said = Said::of(id, place(&registry.place()));
-        Ok(Self { registry, with, said, asked: id.clone(), parts: Vec::new() })
+        Ok(Self {
+            registry,
+            with,
+            said,
+            asked: id.clone(),
+            parts: Vec::new(),
+            manifests: Vec::new(),
+            beside: Vec::new(),
+        })
     }
 
     /// Returns a manifest or index by digest, whose bytes have it, or by tag.
@@ -163,6 +175,13 @@ impl<'a> Image<'a> {
     fn walk(&mut self, digest: Digest, manifest: &Manifest) -> Result<(), Unresolved> {
         let id = EntityId::image(digest);
         self.parts.push(digest);
+        self.manifests.push(digest);
+        for part in manifest.manifests.iter().filter(|part| part.is_attestation()) {
+            let about = part.annotation("vnd.docker.reference.digest");
+            if let Some(about) = about.and_then(|about| about.parse().ok()) {
+                self.beside.push((about, part.clone()));
+            }
+        }
         self.about(&id, "resolution", "found");
         if let Some(kind) = &manifest.media_type {
             self.about(&id, "mediaType", kind);
@@ -202,6 +221,7 @@ impl<'a> Image<'a> {
         let id = EntityId::image(digest);
         if !self.parts.contains(&digest) {
             self.parts.push(digest);
+            self.manifests.push(digest);
             self.about(&id, "resolution", "found");
             self.claims_of_annotations(&id, &manifest.annotations);
         }

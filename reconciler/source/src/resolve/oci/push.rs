@@ -40,7 +40,7 @@ pub fn push_envelope(
         .and_then(|digest| digest.parse().ok())
         .ok_or_else(|| unknown(artifact))?;
     let (url, reach) = with.place_of_registry(&reference.url)?;
-    let mut registry = Registry::new(&url, reach, with.deadline.min(REQUEST)).pushing();
+    let mut registry = Registry::new(&url, reach, REQUEST).until(with.end()).pushing();
     let subject = registry.get(&registry.url(&format!("manifests/{digest}")), Some(ACCEPTED))?;
     let kind = subject.header("content-type").unwrap_or(MANIFEST).to_owned();
     let size = subject.bytes(MANIFEST_BYTES)?.len();

@@ -43,6 +43,7 @@ impl Reference {
         if name.is_empty()
             || !full.chars().all(allowed)
             || full.split('/').any(|part| matches!(part, "" | "." | ".."))
+            || full.split('/').skip(1).any(|part| part.contains([':', '[', ']']))
             || tag.as_deref().is_some_and(|tag| !is_word(tag) || tag.is_empty())
         {
             return Err(unknown());

@@ -2,7 +2,7 @@
 //!
 //! Opt-in: it costs one request for a thousand objects, and one more for each object whose checksum is wanted.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Instant};
 
 use serde_json::json;
 use sitewright_model::{
@@ -57,9 +57,15 @@ pub fn prefix_manifest(
     let rest = uri.strip_prefix("s3://").ok_or_else(unknown)?;
     let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
     let store = store(bucket, with)?;
+    let end = with.end();
+    let in_time = || match Instant::now() < end {
+        true => Ok(()),
+        false => Err(Unresolved::Away("the time for it is over".to_owned())),
+    };
     let mut objects = BTreeMap::new();
     let mut marker: Option<(String, String)> = None;
     loop {
+        in_time()?;
         let mut query = vec![("encoding-type", "url".to_owned()), ("prefix", prefix.to_owned())];
         query.push(("versions", String::new()));
         if let Some((key, version)) = &marker {
@@ -107,6 +113,7 @@ pub fn prefix_manifest(
     }
     if with_checksums {
         for (key, listed) in &mut objects {
+            in_time()?;
             let object = head(store, bucket, key, listed.version.as_deref(), with)?;
             listed.sha256 = object.sha256();
         }
