@@ -8,6 +8,7 @@ mod helm;
 mod history;
 mod remote;
 mod repo;
+mod resolve;
 mod scale;
 mod server;
 mod snapshot;

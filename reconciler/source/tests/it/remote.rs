@@ -33,7 +33,7 @@ fn commit(snapshot: &Snapshot) -> String {
 }
 
 /// Serves `repo` as a server does that knows nothing newer than version 0 of the protocol.
-fn old_server(repo: &Repo) -> Server {
+pub(crate) fn old_server(repo: &Repo) -> Server {
     let root = repo.path().to_owned();
     Server::start(move |request| {
         let mut request = request.clone();
@@ -173,7 +173,7 @@ fn a_vanished_branch_and_an_empty_repository_say_so() {
     }
 }
 
-fn old_server_at(path: &Path) -> Server {
+pub(crate) fn old_server_at(path: &Path) -> Server {
     let root = path.to_owned();
     Server::start(move |request| {
         let mut request = request.clone();
