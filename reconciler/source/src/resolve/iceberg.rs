@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use sitewright_model::lineage::{EntityId, EntityKind, Grade, Relation, Source, Statement};
 
-use super::{Resolving, Said, Unresolved, shown, store::Catalog};
+use super::{Resolving, Said, Unresolved, is_plain_path, shown, store::Catalog};
 use crate::{
     http::{self, Request},
     registry::escaped,
@@ -120,6 +120,9 @@ fn load(rest: &str, with: &Resolving<'_>) -> Result<(String, Table), Unresolved>
     let unknown = || Unresolved::Unknown(format!("`{}` names no table", shown(rest)));
     let (name, path) = rest.split_once('/').ok_or_else(unknown)?;
     let (namespace, table) = path.rsplit_once('.').ok_or_else(unknown)?;
+    if table.is_empty() || !is_plain_path(path) || namespace.split('.').any(str::is_empty) {
+        return Err(unknown());
+    }
     let catalog = with.stores.iceberg.iter().find(|catalog| catalog.name == name);
     let why = || format!("the site names no catalog `{}`", shown(name));
     let catalog = catalog.ok_or_else(|| Unresolved::Refused(why()))?;

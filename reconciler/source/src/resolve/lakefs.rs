@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use sitewright_model::lineage::{EntityId, Grade, Relation, Source, Statement};
 
-use super::{Resolving, Said, Unresolved, place, shown, store::LakeFs};
+use super::{Resolving, Said, Unresolved, is_plain_path, place, shown, store::LakeFs};
 use crate::{
     credentials::Login,
     http::{self, Request},
@@ -49,7 +49,9 @@ pub(super) fn commit(id: &EntityId, with: &Resolving<'_>) -> Result<Vec<Statemen
     if let Ok(at) = jiff::Timestamp::from_second(found.creation_date) {
         said.fact("committedAt", at.to_string());
     }
-    said.fact("parents", found.parents.join(", "));
+    if !found.parents.is_empty() {
+        said.fact("parents", found.parents.join(", "));
+    }
     Ok(said.finish())
 }
 
@@ -110,6 +112,9 @@ fn ask_one<T: serde::de::DeserializeOwned>(
 ) -> Result<T, Unresolved> {
     if with.settings.offline {
         return Err(Unresolved::Away("the network may not be used".to_owned()));
+    }
+    if !is_plain_path(rest) {
+        return Err(Unresolved::Unknown(format!("`{}` names nothing of lakeFS", shown(rest))));
     }
     let path = store.endpoint.path().trim_end_matches('/');
     let url = store.endpoint.with_rest(format!("{path}/api/v1/{rest}"));

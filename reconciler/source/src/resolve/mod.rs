@@ -127,6 +127,11 @@ fn scheme(uri: &str) -> &str {
     uri.split_once("://").map_or("", |(scheme, _)| scheme)
 }
 
+/// Returns whether every part of a path is one: a server, or a proxy before it, may take `..` for another folder.
+fn is_plain_path(path: &str) -> bool {
+    !path.split('/').any(|part| matches!(part, "." | ".."))
+}
+
 /// Returns text of others as it may be shown and recorded.
 fn shown(text: &str) -> String {
     terminal::clean(&text.chars().take(200).collect::<String>())

@@ -15,10 +15,10 @@ use sitewright_model::{
     lineage::{EntityId, Grade, Relation, Statement},
 };
 use sitewright_source::{
-    Settings,
+    Secret, Settings, Url,
     outbound::Reach,
     resolve::{
-        Resolving, Unresolved,
+        LakeFs, Resolving, S3, Stores, Unresolved,
         dsse::{TrustedKey, pae},
         push_envelope, resolve,
     },
@@ -67,6 +67,32 @@ fn a_commit_in_the_middle_of_a_history_is_found_also_where_tips_alone_are_given_
         let gone = resolve(&other, Some(&uri), &resolving(&settings)).unwrap_err();
         assert!(matches!(gone, Unresolved::Gone(_)), "{gone}");
     }
+}
+
+#[test]
+fn a_name_does_not_lead_out_of_the_bucket_or_repository_that_it_names() {
+    let settings = Settings::new("/nonexistent");
+    let endpoint = || Url::parse("http://127.0.0.1:1").unwrap();
+    let (region, buckets) = ("us-east-1".to_owned(), Some(vec!["open".to_owned()]));
+    let s3 = vec![S3 { endpoint: endpoint(), region, buckets, login: None }];
+    let (access_key, secret_key) = ("k".to_owned(), Secret::new("s"));
+    let lakefs = vec![LakeFs { endpoint: endpoint(), access_key, secret_key }];
+    let stores = Stores { s3, lakefs, ..Stores::default() };
+    let with = Resolving { stores: &stores, ..resolving(&settings) };
+    for id in [
+        "ref:s3://open/../closed/x",
+        "data:s3:open/../closed/x@1",
+        "ref:s3://closed/x",
+        "ref:s3://open%2Fx/y",
+        "ref:lakefs://../main",
+        "data:lakefs:../abab",
+    ] {
+        let refused = resolve(&id.parse().unwrap(), None, &with).unwrap_err();
+        let is_refused = matches!(refused, Unresolved::Unknown(_) | Unresolved::Refused(_));
+        assert!(is_refused, "{id}: {refused}");
+    }
+    let away = resolve(&"ref:s3://open/x".parse().unwrap(), None, &with).unwrap_err();
+    assert!(away.is_temporary(), "{away}");
 }
 
 #[test]

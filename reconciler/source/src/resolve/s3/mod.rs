@@ -11,7 +11,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sitewright_model::lineage::{EntityId, Grade, Relation, Source, Statement};
 
 pub use self::prefix::{Listed, PrefixManifest, prefix_manifest};
-use super::{Resolving, Said, Unresolved, shown, store::S3};
+use super::{Resolving, Said, Unresolved, is_plain_path, shown, store::S3};
 use crate::{
     http::{self, Answer, Request, Verb},
     url::Url,
@@ -92,6 +92,10 @@ pub(super) fn name(
 }
 
 fn store<'w>(bucket: &str, with: &'w Resolving<'_>) -> Result<&'w S3, Unresolved> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if bucket.is_empty() || !bucket.chars().all(is_name) || !is_plain_path(bucket) {
+        return Err(Unresolved::Unknown(format!("`{}` is no bucket", shown(bucket))));
+    }
     let why = || format!("the site names no S3 server for bucket `{}`", shown(bucket));
     with.stores.s3(bucket).ok_or_else(|| Unresolved::Refused(why()))
 }
@@ -103,6 +107,9 @@ fn head(
     version: Option<&str>,
     with: &Resolving<'_>,
 ) -> Result<Object, Unresolved> {
+    if !is_plain_path(key) {
+        return Err(Unresolved::Unknown(format!("`{}` may be taken for another key", shown(key))));
+    }
     let query = version.map(|version| format!("versionId={}", sign::escaped(version, false)));
     let path = format!("/{}/{}", sign::escaped(bucket, false), sign::escaped(key, true));
     let query = query.unwrap_or_default();
@@ -138,6 +145,10 @@ fn send(
         headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
     match &store.login {
         None => request.headers = headers,
+        Some(login) if login.session.is_some() && !url.is_private() => {
+            let why = format!("a token would be sent to `{}` unencrypted", store.endpoint);
+            return Err(Unresolved::Refused(why));
+        }
         Some(login) => {
             let to_sign = sign::ToSign {
                 verb: if verb == Verb::Head { "HEAD" } else { "GET" },
