@@ -11,8 +11,8 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::{
-    Answer, Dispute, Edge, EntityId, EntityKind, Grade, Graph, Label, Line, Node, Said,
-    disputed, disputes, is_configuration, is_echo, label,
+    Answer, Dispute, Edge, EntityId, EntityKind, Grade, Graph, Label, Line, Node, Said, disputed,
+    disputes, is_configuration, is_echo, label,
     layout::{self, HEIGHT, Layout, Route, WIDTH, layout},
     lines, summary,
 };
