@@ -7,15 +7,19 @@
 use std::collections::BTreeMap;
 
 use jiff::{Timestamp, tz::TimeZone};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{EntityId, Graph, Node, Outcome, Relation, Run, Tie, names, openlineage};
-use crate::lineage::picture::label;
+use crate::lineage::{DOMAIN, picture::label};
 
 /// The profile.
 const PROFILE: &str = "https://w3id.org/ro/wfrun/process/0.5";
-/// Words of the profile that the context of RO-Crate lacks.
-const TERMS: &str = "https://w3id.org/ro/terms/workflow-run/context";
+/// Where the words of the profile are that the context of RO-Crate lacks. They are written into each crate, so that who
+/// reads it has one context less to fetch.
+const TERMS: &str = "https://w3id.org/ro/terms/workflow-run#";
+/// These words.
+const WORDS: [&str; 7] =
+    ["ContainerImage", "DockerImage", "containerImage", "environment", "registry", "sha256", "tag"];
 
 /// What only who publishes knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +28,10 @@ pub struct Options {
     pub name: String,
     /// The licence: the address of its text.
     pub license: String,
+    /// Who publishes it: an organisation.
+    pub publisher: String,
+    /// Its address.
+    pub publisher_url: String,
     /// The version of the program.
     pub recorder: String,
 }
@@ -46,18 +54,24 @@ pub fn metadata(graph: &Graph, options: &Options) -> Value {
         "datePublished": time(published.unwrap_or(Timestamp::UNIX_EPOCH)),
         "license": { "@id": names::uri(&options.license) },
         "conformsTo": { "@id": PROFILE },
-        "mentions": actions,
+        "author": { "@id": "#publisher" },
+        "publisher": { "@id": "#publisher" },
     });
-    if !parts.is_empty() {
-        put(&mut root, "hasPart", Value::Array(parts));
-    }
+    put_list(&mut root, "mentions", actions);
+    put_list(&mut root, "hasPart", parts);
     krate.add(root);
     krate.add(json!({
         "@id": "ro-crate-metadata.json",
         "@type": "CreativeWork",
         "conformsTo": { "@id": "https://w3id.org/ro/crate/1.1" },
         "about": { "@id": "./" },
-        "creator": { "@id": "#recorder" },
+        "creator": { "@id": recorder() },
+    }));
+    krate.add(json!({
+        "@id": "#publisher",
+        "@type": "Organization",
+        "name": options.publisher,
+        "url": names::uri(&options.publisher_url),
     }));
     krate.add(json!({
         "@id": PROFILE,
@@ -71,14 +85,16 @@ pub fn metadata(graph: &Graph, options: &Options) -> Value {
         "name": options.license,
     }));
     krate.add(json!({
-        "@id": "#recorder",
+        "@id": recorder(),
         "@type": "SoftwareApplication",
         "name": "Sitewright lineage recorder",
-        "url": { "@id": "https://lineage.sitewright.dev/" },
+        "url": { "@id": format!("https://{DOMAIN}/") },
         "version": options.recorder,
     }));
     let graph: Vec<Value> = krate.entities.into_values().collect();
-    json!({ "@context": ["https://w3id.org/ro/crate/1.1/context", TERMS], "@graph": graph })
+    let words = WORDS.map(|word| (word.to_owned(), json!(format!("{TERMS}{word}"))));
+    let words: Map<String, Value> = words.into_iter().collect();
+    json!({ "@context": ["https://w3id.org/ro/crate/1.1/context", words], "@graph": graph })
 }
 
 /// Entities by `@id`.
@@ -102,8 +118,11 @@ impl Crate {
             "@type": "CreateAction",
             "name": label(run.graph, run.node).title,
             "identifier": run.node.id.as_str(),
-            "actionStatus": { "@id": format!("http://schema.org/{}", status(run.outcome())) },
+            "description": describe(run),
         });
+        if let Some(status) = status(run.outcome()) {
+            put(&mut action, "actionStatus", json!(status));
+        }
         let inputs = [Relation::Used, Relation::Expected, Relation::MayHaveRead];
         let objects: Vec<Value> =
             run.causes(&inputs).iter().map(|tie| self.data(run.graph, tie.node)).collect();
@@ -124,11 +143,8 @@ impl Crate {
         if let Some(at) = run.ended() {
             put(&mut action, "endTime", json!(time(at)));
         }
-        for (key, list) in [("result", results), ("containerImage", containers)] {
-            if !list.is_empty() {
-                put(&mut action, key, Value::Array(list));
-            }
-        }
+        put_list(&mut action, "result", results);
+        put_list(&mut action, "containerImage", containers);
         if run.outcome() == Outcome::Failed {
             put(&mut action, "error", json!(run.node.value("reason").unwrap_or("it failed")));
         }
@@ -141,23 +157,21 @@ impl Crate {
         let mut objects = objects;
         objects.extend(self.parameters(run));
         objects.extend(self.configuration(run));
-        if !objects.is_empty() {
-            put(&mut action, "object", Value::Array(objects));
-        }
+        put_list(&mut action, "object", objects);
         let environment = self.environment(run);
-        if !environment.is_empty() {
-            put(&mut action, "environment", Value::Array(environment));
-        }
+        put_list(&mut action, "environment", environment);
         let grades = self.grades(run);
-        put(&mut action, "additionalProperty", Value::Array(grades));
+        put_list(&mut action, "additionalProperty", grades);
         self.add(action)
     }
 
     /// Data as a folder or file elsewhere: it is named, not packed.
     fn data(&mut self, graph: &Graph, node: &Node) -> Value {
         let dataset = names::dataset(node);
+        // a folder has a slash at its end
+        let id = format!("{}/", names::iri(&node.id));
         let mut entity = json!({
-            "@id": names::iri(&node.id),
+            "@id": id,
             "@type": "Dataset",
             "name": label(graph, node).title,
             "identifier": node.id.as_str(),
@@ -169,7 +183,7 @@ impl Crate {
         if let Some(bytes) = node.value("bytes") {
             put(&mut entity, "contentSize", json!(bytes));
         }
-        let _ = self.parts.insert(names::iri(&node.id));
+        self.parts.insert(id);
         self.add(entity)
     }
 
@@ -198,11 +212,11 @@ impl Crate {
         let version = images.first().map_or("unknown", |tie| tie.node.id.rest());
         let name = name.map_or_else(|| "unknown".to_owned(), |name| format!("image {name}"));
         self.add(json!({
-            "@id": format!("#software-{version}"),
+            "@id": format!("https://{DOMAIN}/unknown-code/{}", names::uri(version)),
             "@type": "SoftwareApplication",
             "name": name,
             "softwareVersion": version,
-            "url": { "@id": images.first().map_or_else(|| "https://lineage.sitewright.dev/unknown".to_owned(), |tie| names::iri(&tie.node.id)) },
+            "url": { "@id": images.first().map_or_else(|| format!("https://{DOMAIN}/unknown-code"), |tie| names::iri(&tie.node.id)) },
         }))
     }
 
@@ -214,7 +228,7 @@ impl Crate {
         let mut entity = json!({
             "@id": names::iri(&node.id),
             "@type": "ContainerImage",
-            "additionalType": { "@id": "https://w3id.org/ro/terms/workflow-run#DockerImage" },
+            "additionalType": { "@id": format!("{TERMS}DockerImage") },
             "registry": registry,
             "name": name,
             "sha256": sha256,
@@ -292,6 +306,7 @@ impl Crate {
             .map(|tie| {
                 let relation = tie.edge.relation;
                 let of = names::iri(&tie.node.id);
+                let of = if self.parts.contains(&format!("{of}/")) { of + "/" } else { of };
                 self.add(json!({
                     "@id": format!("#grade-{id}-{relation}-{}", of.rsplit("/id/").next().unwrap_or_default()),
                     "@type": "PropertyValue",
@@ -321,17 +336,39 @@ impl Crate {
     }
 }
 
-fn status(outcome: Outcome) -> &'static str {
+/// The address of the recorder.
+fn recorder() -> String {
+    format!("https://{DOMAIN}/recorder/v1")
+}
+
+fn describe(run: Run<'_>) -> String {
+    let attempts = run.attempts().len();
+    let kind = label(run.graph, run.node).kind;
+    let gaps = if run.gaps().is_empty() { "" } else { "; for some time nothing was seen of it" };
+    format!("{kind} with {attempts} attempts{gaps}")
+}
+
+/// The profile has no word for what goes on.
+fn status(outcome: Outcome) -> Option<&'static str> {
     match outcome {
-        Outcome::Running => "ActiveActionStatus",
-        Outcome::Succeeded => "CompletedActionStatus",
-        Outcome::Failed | Outcome::Aborted => "FailedActionStatus",
+        Outcome::Running => None,
+        Outcome::Succeeded => Some("http://schema.org/CompletedActionStatus"),
+        Outcome::Failed | Outcome::Aborted => Some("http://schema.org/FailedActionStatus"),
     }
 }
 
 /// Returns a time as the profile wants it: with `+00:00`, for its check does not know `Z`.
 fn time(at: Timestamp) -> String {
     at.to_zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string()
+}
+
+/// Puts one value as itself and several as a list: RO-Crate wants no list of one.
+fn put_list(entity: &mut Value, key: &str, mut list: Vec<Value>) {
+    match list.len() {
+        0 => {}
+        1 => put(entity, key, list.remove(0)),
+        _ => put(entity, key, Value::Array(list)),
+    }
 }
 
 fn put(entity: &mut Value, key: &str, value: Value) {
@@ -349,6 +386,8 @@ mod tests {
         let options = Options {
             name: "resnet50".into(),
             license: "https://spdx.org/licenses/CC-BY-4.0".into(),
+            publisher: "Example Lab".into(),
+            publisher_url: "https://www.example.org".into(),
             recorder: "0.1.0".into(),
         };
         metadata(&sample::graph(), &options)
