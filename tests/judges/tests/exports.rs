@@ -26,8 +26,9 @@ struct Paper(tempfile::TempDir, &'static str);
 
 impl Paper {
     fn of(name: &'static str, value: &impl Serialize) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join(name), serde_json::to_string_pretty(value).unwrap()).unwrap();
+        let folder = tempfile::tempdir().expect("a folder");
+        let text = serde_json::to_string_pretty(value).expect("JSON");
+        fs::write(folder.path().join(name), text).expect("it can be written");
         Self(folder, name)
     }
 
@@ -37,7 +38,8 @@ impl Paper {
 }
 
 fn sample() -> Graph {
-    serde_json::from_str(include_str!("../../../reconciler/model/tests/lineage.json")).unwrap()
+    serde_json::from_str(include_str!("../../../reconciler/model/tests/lineage.json"))
+        .expect("a graph")
 }
 
 /// The sample, and graphs that lack what a real one may lack.
@@ -86,7 +88,7 @@ fn judge<T: Serialize>(
 ) -> Vec<Vec<String>> {
     let papers: Vec<Paper> = values.iter().map(|value| Paper::of(name, value)).collect();
     let files: Vec<PathBuf> = papers.iter().map(Paper::path).collect();
-    complaints(kind, options, &files).unwrap()
+    complaints(kind, options, &files).expect("the judges are there")
 }
 
 fn judge_events(events: &[Value]) -> Vec<Vec<String>> {
@@ -118,7 +120,9 @@ fn openlineage_takes_our_events_and_no_others() {
         }
     }
     let last = openlineage::events(&sample(), &options(Names::ByStore), |_| End::Known).len() - 1;
-    let breaks: [(&str, &dyn Fn(&mut Value)); 7] = [
+    // what a judge must say, and what makes it say so
+    type Break<'b> = (&'static str, &'b dyn Fn(&mut Value));
+    let breaks: [Break<'_>; 7] = [
         ("unknown key", &|event| event["datasets"] = json!([])),
         ("is not a 'uuid'", &|event| event["run"]["runId"] = json!("mine")),
         ("no eventType", &|event| {
@@ -188,7 +192,7 @@ fn a_prov_document_comes_back_as_it_was() {
 
 fn sign(key: &Ed25519KeyPair, statement: &provenance::Statement) -> provenance::Envelope {
     let signed = |bytes: &[u8]| Ok::<_, ()>(key.sign(bytes).as_ref().to_vec());
-    provenance::Envelope::sign(statement, "ours", signed).unwrap()
+    provenance::Envelope::sign(statement, "ours", signed).expect("it can be signed")
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -32,14 +32,19 @@ pub struct Line<'g> {
     pub grade: Grade,
 }
 
-/// Returns whether an edge says of a name what is said of the content that it led to as well.
+/// Returns whether an edge says what another one says better: of a name what is said of the content that it led to, of
+/// an attempt on which node it ran where the state of that node is known.
 pub fn is_echo(graph: &Graph, edge: &Edge) -> bool {
-    let mut led = graph.edges_from(&edge.from).filter(|one| one.relation == Relation::LedTo);
-    edge.from.kind() == EntityKind::Ref
-        && led.any(|led| {
-            let mut of_content = graph.edges_from(&led.to);
-            of_content.any(|one| one.relation == edge.relation && one.to == edge.to)
-        })
+    let (between, again) = match (edge.relation, edge.from.kind(), edge.to.kind()) {
+        (Relation::RanOn, _, EntityKind::Node) => (Relation::RanOn, Relation::StateOf),
+        (_, EntityKind::Ref, _) => (Relation::LedTo, edge.relation),
+        _ => return false,
+    };
+    let mut better = graph.edges_from(&edge.from).filter(|one| one.relation == between);
+    better.any(|one| {
+        let mut said = graph.edges_from(&one.to);
+        said.any(|one| one.relation == again && one.to == edge.to)
+    })
 }
 
 /// A thing that answers what a person asks first.

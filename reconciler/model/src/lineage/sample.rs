@@ -13,7 +13,7 @@ use super::{
     Statement, Work, attempt,
     epoch::{Began, Happened},
     graph::Edge,
-    node, serving, work,
+    node, ran_on, serving, work,
 };
 use crate::{
     digest::Digest,
@@ -440,7 +440,7 @@ fn see_pod(log: &mut Log, at: &str, index: usize, node: &str, state: &EntityId, 
             "imageID": format!("registry.example.org/vision/train@{}", image().rest()), "state": container }] },
     });
     let seen = Seen { cluster: &cluster, body: &body, kind: &kind, owners: &owners, salt: b"salt" };
-    let (run, id, mut said) = attempt(&seen, Some(state)).expect("an attempt");
+    let (run, id, mut said) = attempt(&seen).expect("an attempt");
     let volume = EntityId::volume(&cluster, "2c8d3f70-33e4-4fa0-95c9-9e1f406b8c32");
     let source = Source { uid: Some(ATTEMPTS[index].into()), ..Source::default() };
     let mode = "spec.volumes[scratch]";
@@ -453,7 +453,8 @@ fn see_pod(log: &mut Log, at: &str, index: usize, node: &str, state: &EntityId, 
     ));
     said.push(Statement::fact(&volume, "name", "scratch", Grade::Observed, &source.at(mode)));
     said.push(Statement::fact(&volume, "mode", "read-write", Grade::Observed, &source.at(mode)));
-    let _ = id;
+    let node = EntityId::node(&cluster, NODES[index]);
+    said.extend(ran_on(&id, &node, state));
     log.add(at, Some("vision"), said);
 }
 

@@ -278,7 +278,7 @@ impl Crate {
     /// What the nodes were: drivers, kernels and so on.
     fn environment(&mut self, run: Run<'_>) -> Vec<Value> {
         let mut values = Vec::new();
-        for tie in run.causes(&[Relation::RanOn]) {
+        for tie in run.states() {
             for field in tie.node.fields() {
                 let Some(value) = tie.node.value(field) else { continue };
                 values.push(self.add(json!({

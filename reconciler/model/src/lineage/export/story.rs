@@ -100,6 +100,13 @@ impl<'g> Run<'g> {
         code
     }
 
+    /// The states of nodes that it ran on.
+    pub(super) fn states(&self) -> Vec<Tie<'g>> {
+        let mut ties = self.causes(&[Relation::RanOn]);
+        ties.retain(|tie| tie.node.kind == EntityKind::State);
+        ties
+    }
+
     fn ties(&self, id: &'g EntityId, relations: &[Relation]) -> Vec<Tie<'g>> {
         let graph = self.graph;
         let edges = graph.edges_from(id).filter(|edge| relations.contains(&edge.relation));

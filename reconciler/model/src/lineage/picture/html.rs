@@ -206,9 +206,9 @@ impl Page<'_> {
             out.push_str("</ul></div>\n");
         }
         if graph.hidden > 0 {
-            let _ = write!(
+            let _ = writeln!(
                 out,
-                "<div class=\"note\"><b>{} things are left out</b>, for who asked may not see them.</div>\n",
+                "<div class=\"note\"><b>{} things are left out</b>, for who asked may not see them.</div>",
                 graph.hidden
             );
         }
@@ -254,9 +254,9 @@ impl Page<'_> {
 
     fn picture(&self, out: &mut String, shown: &Graph) {
         let Layout { width, height, places, routes } = layout(shown);
-        let _ = write!(
+        let _ = writeln!(
             out,
-            "<div class=\"picture\"><svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" width=\"{width:.0}\" height=\"{height:.0}\" role=\"img\" aria-label=\"Things and what they came from, from left to right\">\n"
+            "<div class=\"picture\"><svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" width=\"{width:.0}\" height=\"{height:.0}\" role=\"img\" aria-label=\"Things and what they came from, from left to right\">"
         );
         // what is well known is drawn last, so above
         let mut order: Vec<&Route<'_>> = routes.iter().collect();
@@ -330,9 +330,9 @@ impl Page<'_> {
             let Some(at) = self.index.get(&node.id) else { continue };
             let Label { kind, title, .. } = self.label(node);
             let config = if is_configuration(self.graph, &node.id) { " config" } else { "" };
-            let _ = write!(
+            let _ = writeln!(
                 out,
-                "<section class=\"about {}{config}\" id=\"n{at}\"><h3><small>{}</small>{}</h3><code>{}</code>\n",
+                "<section class=\"about {}{config}\" id=\"n{at}\"><h3><small>{}</small>{}</h3><code>{}</code>",
                 node.kind.word(),
                 text(&kind),
                 text(&title),
@@ -369,9 +369,9 @@ impl Page<'_> {
             let is_conflict =
                 fact.grade != Grade::Unknown && disputed(node).any(|field| field == fact.field);
             let grade = if is_conflict { Grade::Conflict } else { fact.grade };
-            let _ = write!(
+            let _ = writeln!(
                 out,
-                "<tr><td>{}</td><td class=\"v\">{}</td><td>{}</td><td class=\"s\">{}, {}</td></tr>\n",
+                "<tr><td>{}</td><td class=\"v\">{}</td><td>{}</td><td class=\"s\">{}, {}</td></tr>",
                 text(&fact.field),
                 text(&fact.value),
                 chip(grade),
@@ -395,9 +395,9 @@ impl Page<'_> {
                 continue;
             }
             let arrow = if is_from { "→" } else { "←" };
-            let _ = write!(
+            let _ = writeln!(
                 rows,
-                "<tr><td>{arrow} {}</td><td class=\"v\">{}</td><td>{}</td><td class=\"s\">{}</td></tr>\n",
+                "<tr><td>{arrow} {}</td><td class=\"v\">{}</td><td>{}</td><td class=\"s\">{}</td></tr>",
                 edge.relation,
                 self.link(other),
                 chip(self.graph.grade(edge)),
@@ -505,9 +505,9 @@ fn legend(out: &mut String) {
     ] {
         let inner =
             if grade == Grade::Attested { "<path class=\"inner\" d=\"M0 6H46\"/>" } else { "" };
-        let _ = write!(
+        let _ = writeln!(
             out,
-            "<li><svg viewBox=\"0 0 46 12\" aria-hidden=\"true\"><g class=\"tie {grade}\"><path class=\"outer\" d=\"M0 6H46\"/>{inner}</g></svg>{words}</li>\n"
+            "<li><svg viewBox=\"0 0 46 12\" aria-hidden=\"true\"><g class=\"tie {grade}\"><path class=\"outer\" d=\"M0 6H46\"/>{inner}</g></svg>{words}</li>"
         );
     }
     out.push_str("</ul>\n");

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use super::{EntityId, EntityKind, Grade, Graph, Line, label, lines};
+use super::{EntityId, EntityKind, Grade, Graph, Line, is_echo, label, lines};
 use crate::terminal::clean;
 
 /// Returns the graph as a flow chart of Mermaid. The style of a line is the grade of the edge.
@@ -19,8 +19,8 @@ pub fn mermaid(graph: &Graph) -> String {
         let _ = writeln!(out, "  n{at}{open}\"{}\"{close}{focus}", text.join("<br/>"));
     }
     let mut styles = String::new();
-    let known = lines(graph)
-        .into_iter()
+    let told = lines(graph).into_iter().filter(|line| !is_echo(graph, line.edge));
+    let known = told
         .filter_map(|line| Some((line, *index.get(&line.edge.from)?, *index.get(&line.edge.to)?)));
     for (order, (Line { edge, grade }, from, to)) in known.enumerate() {
         let (arrow, style) = arrow(grade);

@@ -341,7 +341,7 @@ pub(in super::super) fn in_states(run: Run<'_>) -> Vec<NodeInState> {
                 state,
             }
         };
-        attempt.causes(&[Relation::RanOn]).iter().map(in_state).collect::<Vec<_>>()
+        attempt.states().iter().map(in_state).collect::<Vec<_>>()
     };
     attempts.iter().flat_map(of_attempt).collect()
 }
