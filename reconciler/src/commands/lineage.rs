@@ -298,6 +298,7 @@ impl Thing {
                 &rocrate::Options {
                     name: format!("Lineage of {}", thing),
                     license: LICENSE.to_owned(),
+                    publisher: None,
                     recorder: crate::VERSION.to_owned(),
                 },
             )),

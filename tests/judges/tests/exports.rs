@@ -155,8 +155,10 @@ fn a_process_run_crate_is_one_and_without_instrument_is_none() {
     let options = rocrate::Options {
         name: "resnet50".into(),
         license: "https://spdx.org/licenses/CC-BY-4.0".into(),
-        publisher: "Example Lab".into(),
-        publisher_url: "https://www.example.org".into(),
+        publisher: Some(rocrate::Organization {
+            name: "Example Lab".into(),
+            url: "https://www.example.org".into(),
+        }),
         recorder: "0.1.0".into(),
     };
     let cases: Vec<String> = graphs().iter().map(|(what, _)| (*what).to_owned()).collect();

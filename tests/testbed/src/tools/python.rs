@@ -19,6 +19,8 @@ use crate::hex;
 /// `uv pip compile --python-version 3.11 --generate-hashes --no-annotate --no-header NAME.in -o NAME.txt`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PythonTools {
+    /// OpenLineage's client, `roc-validator`, `prov`, `securesystemslib`, `in-toto-attestation`: they judge exports.
+    Judges,
     /// `dvc`, `datalad` and `git-annex`: what keeps data beside git.
     Data,
     /// `model_signing` and `securesystemslib`: signatures of models, and of envelopes.
@@ -29,10 +31,11 @@ pub enum PythonTools {
 
 impl PythonTools {
     /// Every set.
-    pub const ALL: [Self; 3] = [Self::Data, Self::Signing, Self::Stores];
+    pub const ALL: [Self; 4] = [Self::Judges, Self::Data, Self::Signing, Self::Stores];
 
     const fn name(self) -> &'static str {
         match self {
+            Self::Judges => "judges",
             Self::Data => "data",
             Self::Signing => "signing",
             Self::Stores => "stores",

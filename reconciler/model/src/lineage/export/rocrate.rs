@@ -28,12 +28,19 @@ pub struct Options {
     pub name: String,
     /// The licence: the address of its text.
     pub license: String,
-    /// Who publishes it: an organisation.
-    pub publisher: String,
-    /// Its address.
-    pub publisher_url: String,
+    /// Who publishes it; a crate should say so.
+    pub publisher: Option<Organization>,
     /// The version of the program.
     pub recorder: String,
+}
+
+/// An organisation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Organization {
+    /// What it is called.
+    pub name: String,
+    /// Its address.
+    pub url: String,
 }
 
 /// Returns the text of `ro-crate-metadata.json`.
@@ -54,9 +61,19 @@ pub fn metadata(graph: &Graph, options: &Options) -> Value {
         "datePublished": time(published.unwrap_or(Timestamp::UNIX_EPOCH)),
         "license": { "@id": names::uri(&options.license) },
         "conformsTo": { "@id": PROFILE },
-        "author": { "@id": "#publisher" },
-        "publisher": { "@id": "#publisher" },
     });
+    if let Some(Organization { name, url }) = &options.publisher {
+        let id = json!({ "@id": "#publisher" });
+        put(&mut root, "author", id.clone());
+        put(&mut root, "publisher", id);
+        let url = names::uri(url);
+        krate.add(json!({
+            "@id": "#publisher",
+            "@type": "Organization",
+            "name": name,
+            "url": url,
+        }));
+    }
     put_list(&mut root, "mentions", actions);
     put_list(&mut root, "hasPart", parts);
     krate.add(root);
@@ -66,12 +83,6 @@ pub fn metadata(graph: &Graph, options: &Options) -> Value {
         "conformsTo": { "@id": "https://w3id.org/ro/crate/1.1" },
         "about": { "@id": "./" },
         "creator": { "@id": recorder() },
-    }));
-    krate.add(json!({
-        "@id": "#publisher",
-        "@type": "Organization",
-        "name": options.publisher,
-        "url": names::uri(&options.publisher_url),
     }));
     krate.add(json!({
         "@id": PROFILE,
@@ -386,8 +397,10 @@ mod tests {
         let options = Options {
             name: "resnet50".into(),
             license: "https://spdx.org/licenses/CC-BY-4.0".into(),
-            publisher: "Example Lab".into(),
-            publisher_url: "https://www.example.org".into(),
+            publisher: Some(Organization {
+                name: "Example Lab".into(),
+                url: "https://www.example.org".into(),
+            }),
             recorder: "0.1.0".into(),
         };
         metadata(&sample::graph(), &options)
