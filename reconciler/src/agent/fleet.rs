@@ -95,10 +95,14 @@ impl Fleet {
                 () = sleep(BEAT) => continue,
             };
             match change {
-                Ok(Change::Set(sync)) if !self.is_ours(&sync) => {}
+                Ok(Change::Set(sync)) if !self.is_ours(&sync) => self.claims.is_elsewhere(&sync),
                 Ok(Change::Set(sync)) => self.set(*sync).await,
-                Ok(Change::Gone(key)) => self.end(&key).await,
+                Ok(Change::Gone(key)) => {
+                    self.claims.is_gone(&key);
+                    self.end(&key).await;
+                }
                 Ok(Change::All(keys)) => {
+                    self.claims.keep_to(&keys);
                     let gone: Vec<SyncKey> =
                         self.running.keys().filter(|key| !keys.contains(key)).cloned().collect();
                     for key in gone {

@@ -23,7 +23,7 @@ use tokio::{
 };
 
 use super::{
-    claim::{Claim, Claims},
+    claim::{Claim, Claims, Seat},
     drain::Drains,
     fight::Fights,
     history::History,
@@ -73,6 +73,8 @@ pub(crate) struct Following {
     pub(crate) name: String,
     /// What others follow.
     pub(crate) claims: Claims,
+    /// The SiteSync that says so, if one does.
+    pub(crate) seat: Option<Seat>,
     /// Where it is measured.
     pub(crate) measure: Measure,
     /// Where it is recorded.

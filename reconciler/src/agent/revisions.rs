@@ -143,6 +143,13 @@ impl Reconciler {
         &mut self,
         loaded: pipeline::Loaded,
     ) -> Result<Option<Arc<Desired>>, Diagnostics> {
+        if let Some(seat) = &self.following.seat
+            && let Err(taken) = self.following.claims.check(seat, loaded.site())
+        {
+            // whatever it followed so far is another's
+            self.current = None;
+            return Err((*taken).into());
+        }
         let inputs = loaded.revision().inputs;
         let approvals = loaded.approvals().files.clone();
         let settings = self.following.settings.clone();

@@ -18,7 +18,7 @@ use sitewright_source::{Location, Reference, Secret, Settings, Url, location::Re
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    claim::Claims,
+    claim::{Claims, Seat},
     credentials::Credentials,
     fleet::{until, write},
     history::History,
@@ -283,6 +283,7 @@ impl Tended {
             }),
             name: format!("SiteSync {}", self.key),
             claims: self.claims.clone(),
+            seat: Some(Seat::of(&self.sync)),
             measure: self.measure(),
             chronicle: self.web.chronicle.clone(),
             history: History {

@@ -121,6 +121,7 @@ impl Agent {
             drift: None,
             name: "this program".to_owned(),
             claims: Claims::default(),
+            seat: None,
             measure: Measure::default(),
             chronicle: chronicle.clone(),
             history: History::default(),

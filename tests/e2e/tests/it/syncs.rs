@@ -467,3 +467,30 @@ fn two_shards_follow_each_sync_once() {
     let followers = [first, second].iter().filter(|log| log.contains("NewRevision")).count();
     assert_eq!(followers, 1);
 }
+
+#[test]
+fn a_second_follower_in_another_shard_is_refused_too() {
+    let followed = Followed::start_with("sharded-twice", |command| {
+        command.args(["--shard", "1/2"]);
+    });
+    let other = agent(&followed.lab, |command| {
+        command.args(["--shard", "2/2"]);
+    });
+    followed.sync("site", |_| {});
+    followed.wait("site", "ready", is_ready);
+    thread::sleep(Duration::from_secs(1)); // a time of creation has whole seconds
+    let names = ["second", "third", "fourth", "fifth"];
+    for name in names {
+        followed.sync(name, |_| {});
+    }
+    for name in names {
+        let status = followed.wait(name, "refused", |status| status["state"] == "Failing");
+        let told = status["conditions"].to_string();
+        // by the first, or by one of those that are refused beside it, in the order in which they came
+        let is_taken = told.contains("SW0801") && told.contains("is followed by SiteSync");
+        assert!(is_taken, "{name}: {status:#}");
+    }
+    other.handle().signal("TERM");
+    let logs = [other.end().stderr, followed.stop()];
+    assert!(logs.iter().all(|log| log.contains("SW0801")), "both shards had some of them");
+}
