@@ -7,6 +7,7 @@
 //! point leaves nothing held that it does not name. Every deed may be done twice.
 
 mod next;
+mod steady;
 mod unmatched;
 mod waves;
 
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     next::{Next, Situation, next},
+    steady::Steady,
     unmatched::{Unmatched, unmatched},
     waves::{NodeStage, WaveNode, WavePlan, key, plans},
 };

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use sitewright_cluster::{Cluster, Error};
 use sitewright_model::{
     desired::Desired,
-    drain::{self, Ledger, Situation, Stage},
+    drain::{self, Ledger, Situation, Stage, Steady},
     name::ComponentName,
     plan::Action,
 };
@@ -24,6 +24,8 @@ pub(super) struct Drains {
     ledger: Option<Ledger>,
     /// What was told last, and what deeds were refused with: each is told once, however often the step is tried.
     told: Vec<String>,
+    /// How the wall clock jumped.
+    pub(super) steady: Steady,
 }
 
 impl Drains {
@@ -73,7 +75,7 @@ impl Drains {
         }
         // until it is known how it went, something may be held
         self.ledger = None;
-        let refused = cluster.drain(&desired.site, &running.ledger, &next).await?;
+        let refused = cluster.drain(&desired.site, &weighed.ledger, &next).await?;
         if refused.is_empty() {
             self.ledger = Some(next.after);
         }

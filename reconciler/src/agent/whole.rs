@@ -79,11 +79,13 @@ impl Reconciler {
         let depth = if approvals.is_empty() { Depth::SkipCreates } else { Depth::Full };
         let begun = Instant::now();
         let live = self.following.cluster.observe(&desired, depth).await?;
-        let now = Timestamp::now();
+        let (now, made) = (Timestamp::now(), Instant::now().into_std());
         let planning = tracing::info_span!(target: "sitewright::trace", "plan");
         let plan = planning.in_scope(|| plan::plan(&desired, &live, now));
         let cluster = self.following.cluster.clone();
-        let weighing = weigh(&cluster, &desired, &live, plan, self.drains.may_hold());
+        let may_hold = self.drains.may_hold();
+        let clock = (&mut self.drains.steady, made);
+        let weighing = weigh(&cluster, &desired, &live, plan, may_hold, clock);
         let mut weighed = weighing.instrument(planning).await?;
         weighed.plan = weighed.plan.with_approvals(&approvals);
         self.following.measure.took(Stage::Plan, begun);

@@ -1,9 +1,12 @@
 //! The stages that several verbs walk: read and render, look at the cluster, plan.
 
+use std::time::Instant;
+
 use jiff::Timestamp;
 use sitewright_cluster::{Cluster, observe::Depth};
 use sitewright_model::{
     desired::Desired,
+    drain::Steady,
     live::Live,
     plan::{self, ApprovalFile, Plan},
     render,
@@ -87,7 +90,10 @@ pub(super) fn compared(
     context.doing("looking at the cluster");
     let live = context.wait(cluster.observe(desired, depth))?;
     context.doing("planning");
+    let made = Instant::now();
     let plan = plan::plan(desired, &live, Timestamp::now());
-    let weighed = context.wait(weigh(cluster, desired, &live, plan, false))?;
+    let mut steady = Steady::default();
+    let weighing = weigh(cluster, desired, &live, plan, false, (&mut steady, made));
+    let weighed = context.wait(weighing)?;
     Ok((live, weighed.plan))
 }
