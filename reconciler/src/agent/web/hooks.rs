@@ -22,6 +22,7 @@ use std::{
 use axum::http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use sitewright_cluster::sync::SyncKey;
+use tokio::time::Instant;
 
 pub(crate) use self::secret::HookSecret;
 use self::{
@@ -124,7 +125,7 @@ impl Hooks {
             About::Else => Verdict::Ignored,
             About::Push => {
                 let id = delivery(message);
-                if id.is_some_and(|id| !self.replays().is_new(key, id, now)) {
+                if id.is_some_and(|id| !self.replays().is_new(key, id, Instant::now())) {
                     return Verdict::Replayed;
                 }
                 target.trigger.pull();

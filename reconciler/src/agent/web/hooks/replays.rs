@@ -1,14 +1,17 @@
-//! Which messages were believed lately.
+//! Which messages were believed lately, by a clock that nobody sets.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
 
-use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 use sitewright_cluster::sync::SyncKey;
+use tokio::time::Instant;
 
 /// How long a message is known: longer than a signed time may be off, both ways. Not much longer, since "redeliver"
 /// in a forge sends the same one again, and somebody wants it to work.
-const KNOWN: SignedDuration = SignedDuration::from_mins(15);
+const KNOWN: Duration = Duration::from_secs(15 * 60);
 
 /// Messages that are known at most: more than some hundred SiteSyncs get in that time. 200 KiB.
 pub(super) const MOST: usize = 4096;
@@ -20,12 +23,12 @@ type Id = [u8; 32];
 pub(super) struct Replays {
     known: BTreeSet<Id>,
     /// The same, oldest first.
-    order: VecDeque<(Timestamp, Id)>,
+    order: VecDeque<(Instant, Id)>,
 }
 
 impl Replays {
     /// Returns whether a message is new for `key`, and knows it from now on.
-    pub(super) fn is_new(&mut self, key: &SyncKey, delivery: &str, now: Timestamp) -> bool {
+    pub(super) fn is_new(&mut self, key: &SyncKey, delivery: &str, now: Instant) -> bool {
         self.forget(now);
         // neither a namespace nor a name has a slash in it
         let text = format!("{}/{}/{delivery}", key.namespace, key.name);
@@ -38,9 +41,9 @@ impl Replays {
     }
 
     /// Forgets what is too old, and the oldest where one more would be too many.
-    fn forget(&mut self, now: Timestamp) {
+    fn forget(&mut self, now: Instant) {
         while let Some((at, id)) = self.order.front().copied() {
-            if self.order.len() < MOST && now.duration_since(at) < KNOWN {
+            if self.order.len() < MOST && now.saturating_duration_since(at) < KNOWN {
                 break;
             }
             self.known.remove(&id);
@@ -59,16 +62,16 @@ mod tests {
 
     #[test]
     fn a_message_is_known_for_a_while_and_to_its_target_alone() {
-        let (mut replays, now) = (Replays::default(), Timestamp::UNIX_EPOCH);
+        let (mut replays, now) = (Replays::default(), Instant::now());
         assert!(replays.is_new(&key(), "a", now));
-        assert!(!replays.is_new(&key(), "a", now + KNOWN - SignedDuration::from_secs(1)));
+        assert!(!replays.is_new(&key(), "a", now + KNOWN - Duration::from_secs(1)));
         assert!(replays.is_new(&SyncKey { name: "cpu".into(), ..key() }, "a", now));
         assert!(replays.is_new(&key(), "a", now + KNOWN));
     }
 
     #[test]
     fn a_flood_of_messages_takes_bounded_space_and_the_oldest_goes_first() {
-        let (mut replays, now) = (Replays::default(), Timestamp::UNIX_EPOCH);
+        let (mut replays, now) = (Replays::default(), Instant::now());
         for delivery in 0..2 * MOST {
             assert!(replays.is_new(&key(), &delivery.to_string(), now));
         }
