@@ -203,17 +203,22 @@ impl Untold {
 }
 
 /// Returns when to try again, as the answer says: `Retry-After` (RFC 9110, 10.2.3), or the end of GitHub's limit.
+/// A time is by the clock of who answers, and so is how long it is until then: ours, which stands at `now`, may be wrong.
 fn retry_after(reply: &Reply, now: Timestamp) -> Option<Duration> {
+    let now = reply.header("date").and_then(date).unwrap_or(now);
     if let Some(text) = reply.header("retry-after") {
         if let Ok(seconds) = text.trim().parse() {
             return Some(Duration::from_secs(seconds));
         }
-        let at = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text.trim()).ok()?;
-        return Some(until(now, at));
+        return Some(until(now, date(text)?));
     }
     let is_used_up = reply.header("x-ratelimit-remaining") == Some("0");
     let reset = reply.header("x-ratelimit-reset").filter(|_| is_used_up && reply.status >= 400)?;
     Some(until(now, Timestamp::from_second(reset.parse().ok()?).ok()?))
+}
+
+fn date(text: &str) -> Option<Timestamp> {
+    jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text.trim()).ok()
 }
 
 fn until(now: Timestamp, later: Timestamp) -> Duration {

@@ -168,6 +168,13 @@ fn what_may_pass_is_told_from_what_does_not_and_when_to_come_back_is_heard() {
     assert!(refusal(403, limited).unwrap() > Duration::from_secs(1000));
     let dated = "Retry-After: Wed, 01 Jan 2070 00:00:00 GMT\r\n";
     assert!(refusal(503, dated).unwrap() > Duration::from_secs(1000));
+    // by the forge's own clock: ours may be hours off
+    let dated =
+        "Date: Wed, 01 Jan 2070 00:00:00 GMT\r\nRetry-After: Wed, 01 Jan 2070 00:00:20 GMT\r\n";
+    assert_eq!(refusal(503, dated), Some(Duration::from_secs(20)));
+    let limited = "Date: Tue, 02 Oct 2096 07:06:30 GMT\r\nX-RateLimit-Remaining: 0\r\n\
+                   X-RateLimit-Reset: 4000000000\r\n";
+    assert_eq!(refusal(403, limited), Some(Duration::from_secs(10)));
 }
 
 const TEXT: &str = "<!-- sitewright plan: lab -->\n### Sitewright plan for `lab`\n";
