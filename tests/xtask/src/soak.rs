@@ -11,7 +11,7 @@ use sitewright_e2e::Soak;
 /// Runs two agents through random faults on a real control plane, for as long as is asked.
 ///
 /// The API server and etcd are killed, connections break, answers are refused, late or missing, git is away or sends
-/// half a pack, agents are killed, the leader is stopped past its Lease. After each fault the site must converge, with
+/// half a pack, agents are killed, the leader is stopped past its Lease, its wall clock jumps. After each fault the site must converge, with
 /// nothing lost, no object written by two agents at once, and no write once nothing changes. Ends with an error at the
 /// first law that is broken; the same seed brings the same faults.
 #[derive(clap::Args)]

@@ -9,6 +9,9 @@ use super::{random::Random, world::World};
 /// Longer than the Lease of a leader, and of the lock of a site.
 const PAST_THE_LEASE: Duration = Duration::from_secs(17);
 
+/// How far a clock jumps, in seconds: longer than all that an agent waits for.
+const JUMP: i64 = 2 * 60 * 60;
+
 /// What goes wrong in a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
@@ -36,10 +39,14 @@ pub(super) enum Fault {
     BothKilled,
     /// The leader is stopped until its Lease is over, and goes on while another leads.
     LeaderPaused,
+    /// The wall clock of the leader jumps by two hours, and stays so.
+    ClockAhead,
+    /// It jumps back by as much, and stays so.
+    ClockBack,
 }
 
 impl Fault {
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::ApiServerKilled,
         Self::EtcdKilled,
         Self::ConnectionsCut,
@@ -52,6 +59,8 @@ impl Fault {
         Self::AgentKilled,
         Self::BothKilled,
         Self::LeaderPaused,
+        Self::ClockAhead,
+        Self::ClockBack,
     ];
 
     /// Breaks something, makes changes meanwhile where they can be made, and mends it.
@@ -140,6 +149,20 @@ impl Fault {
                 world.change(random, changes);
                 thread::sleep(random.pause(0, 4_000));
                 world.signal(leader, "CONT");
+            }
+            Self::ClockAhead | Self::ClockBack => {
+                let jump = if self == Self::ClockAhead { JUMP } else { -JUMP };
+                let Some(leader) = world.leader() else { return };
+                world.commit(random);
+                thread::sleep(random.pause(0, 4_000));
+                world.jump(leader, jump);
+                world.change(random, changes);
+                thread::sleep(random.pause(0, 6_000));
+                // there and back while something is under way
+                world.jump(leader, -jump);
+                world.change(random, 1);
+                world.jump(leader, jump);
+                world.expect_to_see(leader);
             }
         }
     }

@@ -2,10 +2,8 @@
 //!
 //! After each fault the site must converge again, with nothing lost, no object written by two agents at once, and not
 //! one write once nothing changes. What counts is the API server's audit log and the objects, not what an agent says.
-//!
-//! Jumps of the system's clock are not among the faults: a process cannot be given a wall clock of its own without
-//! changing it for everybody on the machine. What depends on time takes it from the monotonic clock.
 
+mod clock;
 mod faults;
 mod law;
 mod random;

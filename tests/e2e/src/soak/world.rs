@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use sitewright_testbed::{AuditEvent, ControlPlane, FaultProxy, GitHttp, Mode, Options};
 use tempfile::TempDir;
 
-use super::random::Random;
+use super::{clock::Clock, random::Random};
 use crate::{git, program::Running};
 
 /// The namespace of the objects and of the SiteSync, and the name of the site.
@@ -34,6 +34,7 @@ pub(super) struct World {
     /// Dropped first: they must not outlive what they speak to.
     agents: [Option<Running>; 2],
     proxies: [FaultProxy; 2],
+    clocks: [Clock; 2],
     pub(super) plane: ControlPlane,
     pub(super) git: GitHttp,
     folder: TempDir,
@@ -60,6 +61,8 @@ impl World {
         };
         let proxies = [proxy(0), proxy(1)];
         let folder = tempfile::tempdir().expect("a folder");
+        let clock = |name| Clock::new(folder.path(), name);
+        let clocks = [clock("clock-0"), clock("clock-1")];
         fs::create_dir(folder.path().join("work")).expect("a folder");
         git(folder.path(), &["init", "-q", "--bare", "-b", "main", "site.git"]);
         git(&folder.path().join("work"), &["init", "-q", "-b", "main"]);
@@ -73,6 +76,7 @@ impl World {
         let mut world = Self {
             agents: [None, None],
             proxies,
+            clocks,
             plane,
             git: server,
             folder,
@@ -115,6 +119,7 @@ impl World {
             .env("KUBECONFIG", self.proxies[which].kubeconfig())
             .env("SITEWRIGHT_CACHE_DIR", self.folder.path().join(format!("cache-{which}")))
             .current_dir(self.folder.path());
+        self.clocks[which].rule(&mut command);
         self.agents[which] = Some(Running::start(&mut command));
     }
 
@@ -129,6 +134,26 @@ impl World {
     pub(super) fn signal(&self, which: usize, signal: &str) {
         if let Some(agent) = &self.agents[which] {
             agent.handle().signal(signal);
+        }
+    }
+
+    /// Lets the wall clock of an agent jump, now and for all its later lives.
+    pub(super) fn jump(&mut self, which: usize, seconds: i64) {
+        self.clocks[which].jump(seconds);
+    }
+
+    /// Waits until an agent says something at the time of its own clock.
+    pub(super) fn expect_to_see(&self, which: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        let said = || self.agents[which].as_ref().map(|agent| agent.handle().said());
+        let has_seen = || {
+            let time = format!("{{\"timestamp\":\"{}", self.clocks[which].minute());
+            said().is_none_or(|said| said.contains(&time))
+        };
+        while !has_seen() {
+            let why = || format!("agent {which} does not see that its clock jumped");
+            self.expect(Instant::now() < deadline, why);
+            thread::sleep(Duration::from_millis(300));
         }
     }
 

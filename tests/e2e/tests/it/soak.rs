@@ -9,12 +9,13 @@ const SEED: u64 = 20_261_126;
 
 #[test]
 fn two_agents_keep_a_site_through_random_faults() {
-    let seed = std::env::var("SITEWRIGHT_SOAK_SEED").ok().and_then(|text| text.parse().ok());
+    let asked = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let objects = asked("SITEWRIGHT_SOAK_OBJECTS").and_then(|count| usize::try_from(count).ok());
     let soak = Soak {
         program: sitewright_e2e::program(),
-        time: Duration::from_secs(75),
-        objects: 40,
-        seed: seed.unwrap_or(SEED),
+        time: Duration::from_secs(asked("SITEWRIGHT_SOAK_SECONDS").unwrap_or(75)),
+        objects: objects.unwrap_or(40),
+        seed: asked("SITEWRIGHT_SOAK_SEED").unwrap_or(SEED),
         told: |line| eprintln!("{line}"),
     };
     eprintln!("{}", soak.run());
