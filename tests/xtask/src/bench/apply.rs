@@ -108,7 +108,8 @@ pub(super) fn ours(events: Vec<AuditEvent>) -> Vec<AuditEvent> {
     events.into_iter().filter(|event| event.user_agent.starts_with("sitewright/")).collect()
 }
 
-fn writes(events: &[AuditEvent]) -> impl Iterator<Item = &AuditEvent> {
+/// Leaves the writes that change something.
+pub(super) fn writes(events: &[AuditEvent]) -> impl Iterator<Item = &AuditEvent> {
     let is_write = |event: &&AuditEvent| {
         ["create", "update", "patch", "delete"].contains(&event.verb.as_str())
     };

@@ -88,6 +88,11 @@ pub(super) fn start(program: &Program, folder: &Path, plane: &ControlPlane) -> R
     plane.kubectl(&["create", "namespace", NAMESPACE])?;
     let token = format!("--from-literal=token={TOKEN}");
     plane.kubectl(&["create", "secret", "generic", "push", "-n", NAMESPACE, &token])?;
+    run(program, folder, plane)
+}
+
+/// Starts it once more.
+pub(super) fn run(program: &Program, folder: &Path, plane: &ControlPlane) -> Result<Agent> {
     let listen = ["--listen", "127.0.0.1:0", "--hooks", "127.0.0.1:0"];
     let arguments = [&["--namespace", NAMESPACE][..], &listen].concat();
     Agent::start(program, folder, plane, &arguments)

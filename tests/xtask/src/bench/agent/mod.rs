@@ -1,4 +1,4 @@
-//! The agent at rest, how soon it mends, how soon a push arrives, and many sites in one repository.
+//! The agent at rest, how soon it mends, how soon a push arrives, what a restart costs, and many sites in one repository.
 
 mod cluster;
 mod follow;
@@ -6,6 +6,7 @@ mod many;
 mod mending;
 mod process;
 mod push;
+mod restart;
 
 use std::{path::Path, process::Command, thread, time::Duration};
 
@@ -30,7 +31,7 @@ const QUIET: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(super) fn measure(program: &Program, objects: usize) -> Result<Figures> {
-    super::say(&format!("the agent with {objects} objects: at rest, then mending"));
+    super::say(&format!("the agent with {objects} objects: at rest, mending, restarted"));
     let (_, figures) = apply::with_control_plane(|plane| {
         let folder = tempfile::tempdir()?;
         site::write(folder.path(), 50.min(objects), objects)?;
@@ -40,11 +41,17 @@ pub(super) fn measure(program: &Program, objects: usize) -> Result<Figures> {
         let site = format!("file://{}//@main", folder.path().display());
         let poll = format!("{}s", POLL.as_secs());
         let arguments = ["--site", &site, "--poll", &poll, "--resync", "24h"];
-        let agent = Agent::start(program, folder.path(), plane, &arguments)?;
-        agent.wait_for_rest(plane, QUIET)?;
+        let start = || Agent::start(program, folder.path(), plane, &arguments);
+        let mark = plane.audit().mark()?;
+        let agent = start()?;
+        agent.wait_for_rest(plane, mark, QUIET)?;
         let mut figures = at_rest(&agent, plane, objects)?;
         let client = cluster::client(plane.kubeconfig())?;
         figures.extend(mending::measure(&agent, &client, objects)?);
+        drop(agent);
+        let what = format!("agent, {objects} objects, killed and started again");
+        let (agent, restarted) = restart::measure(plane, &what, start)?;
+        figures.extend(restarted);
         drop(agent);
         figures.extend(push::measure(program, plane, objects)?);
         Ok(figures)

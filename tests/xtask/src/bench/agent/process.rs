@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use sitewright_testbed::ControlPlane;
+use sitewright_testbed::{ControlPlane, Mark};
 
 use super::{super::apply, PATIENCE};
 use crate::bench::program::Program;
@@ -64,10 +64,14 @@ impl Agent {
         }
     }
 
-    /// Waits until it has sent something since it began, and then nothing for `quiet`.
-    pub(super) fn wait_for_rest(&self, plane: &ControlPlane, quiet: Duration) -> Result<()> {
+    /// Waits until it has sent something since `begin`, and then nothing for `quiet`.
+    pub(super) fn wait_for_rest(
+        &self,
+        plane: &ControlPlane,
+        begin: Mark,
+        quiet: Duration,
+    ) -> Result<()> {
         let start = Instant::now();
-        let begin = plane.audit().mark()?;
         while apply::ours(plane.audit().since(begin)?).is_empty() {
             ensure!(start.elapsed() < PATIENCE, "the agent does not begin");
             thread::sleep(Duration::from_millis(200));

@@ -18,7 +18,7 @@ use super::{
         program::Program,
         site,
     },
-    cluster, follow,
+    cluster, follow, restart,
 };
 
 /// Commits, one after another, each of which changes one object.
@@ -39,8 +39,9 @@ pub(super) fn measure(program: &Program, plane: &ControlPlane, objects: usize) -
     repository.push("a site of many objects")?;
     let agent = follow::start(program, folder.path(), plane)?;
     let hooks = follow::address(&agent, "webhooks")?;
+    let mark = plane.audit().mark()?;
     repository.follow(plane, &[("bench".to_owned(), String::new())], "1h")?;
-    agent.wait_for_rest(plane, super::QUIET)?;
+    agent.wait_for_rest(plane, mark, super::QUIET)?;
 
     let client = cluster::client(plane.kubeconfig())?;
     let api = cluster::config_maps(&client, site::NAMESPACES.first().context("a namespace")?);
@@ -65,19 +66,26 @@ pub(super) fn measure(program: &Program, plane: &ControlPlane, objects: usize) -
     }
     std::thread::sleep(REST);
     let resident = agent.resident_mib()?;
+    drop(agent);
+    let restarted = format!("agent of a SiteSync, {objects} objects, killed and started again");
+    let (agent, restarted) =
+        restart::measure(plane, &restarted, || follow::run(program, folder.path(), plane))?;
+    drop(agent);
     let bare = bare(&client)?;
     let what = |rest: &str| format!("agent, 1 of {objects} objects changed: {rest}");
     let [all, _, longest] = super::spread(all);
     let [own, ..] = super::spread(own);
     let [bare, ..] = super::spread(bare);
-    Ok(vec![
+    let mut figures = vec![
         Figure::new(what("webhook to converged, p50"), all, "ms"),
         Figure::new(what("webhook to converged, longest"), longest, "ms"),
         Figure::new(what("over the API server's time, p50"), own, "ms").reach(Reach::AtMost(300.0)),
         Figure::new(what("resident memory after all commits"), resident, "MiB")
             .reach(Reach::AtMost(64.0)),
         Figure::new("bare apply of 1 object and 1 write of its shard, p50", bare, "ms"),
-    ])
+    ];
+    figures.extend(restarted);
+    Ok(figures)
 }
 
 /// How long the API server had requests of the agent to answer, between two times.
