@@ -84,6 +84,8 @@ pub(crate) enum Activity {
     /// It has not read the site yet.
     #[default]
     Starting,
+    /// It looks whether there is anything to do.
+    Looking,
     /// It changes the cluster, or waits for what it changed to become healthy.
     Reconciling,
     /// It has done what it can.

@@ -34,6 +34,17 @@ pub(super) const FIELDS: usize = 10;
 /// Characters of a message: a status is read in a table, and must not outgrow etcd.
 const MESSAGE: usize = 400;
 
+/// Returns whether the agent looks whether there is anything to do, and knows nothing yet that the status does not tell:
+/// a look that finds nothing, as after a restart, is no news (law 6).
+pub(super) fn is_told(state: &State, generation: Option<i64>, before: &SiteSyncStatus) -> bool {
+    let is_told = |observed: &Revision| before.observed.as_ref() == Some(&revision(observed));
+    matches!(state.activity, Activity::Starting | Activity::Looking)
+        && state.problem().is_none()
+        && before.observed.is_some()
+        && before.observed_generation == generation
+        && state.observed.as_ref().is_none_or(is_told)
+}
+
 /// Returns the status of a SiteSync of this `generation` after the one that was `before`.
 pub(super) fn status(
     state: &State,
@@ -230,7 +241,7 @@ fn ready(state: &State) -> Verdict {
         return verdict("False", "WaveStopped", format!("{} {}: {why}", wave.component, wave.wave));
     }
     match (state.activity, &state.applied) {
-        (Activity::Reconciling | Activity::Starting, _) => {
+        (Activity::Starting | Activity::Looking | Activity::Reconciling, _) => {
             verdict("Unknown", "Reconciling", "the cluster is being brought in line".to_owned())
         }
         (Activity::Resting, _) if !state.health_is_known => {
@@ -307,7 +318,7 @@ fn word(state: &State) -> &'static str {
     match (state.problem(), state.activity) {
         (Some(_), _) => "Failing",
         (None, Activity::Starting) => "Starting",
-        (None, Activity::Reconciling) => "Reconciling",
+        (None, Activity::Looking | Activity::Reconciling) => "Reconciling",
         (None, Activity::Resting) if !state.failed.is_empty() => "Failing",
         (None, Activity::Resting) if !state.sick.is_empty() => "Unhealthy",
         (None, Activity::Resting) if stopped_wave(state).is_some() => "Unhealthy",
@@ -583,6 +594,36 @@ mod tests {
 
     fn shown(state: &State, before: &SiteSyncStatus, now: Timestamp) -> String {
         serde_json::to_string_pretty(&status(state, Some(3), before, now)).unwrap()
+    }
+
+    #[test]
+    fn an_agent_that_comes_back_over_the_same_has_nothing_to_write() {
+        for (state, again) in [(at_rest(), at_rest()), (busy(), busy())] {
+            let before = status(&state, Some(3), &SiteSyncStatus::default(), at(60));
+            let observed = again.observed.clone();
+            let start = State::default();
+            let look = State { activity: Activity::Looking, observed, ..State::default() };
+            assert!(is_told(&start, Some(3), &before) && is_told(&look, Some(3), &before));
+            let mut again = State { outcomes: [].into(), ..again };
+            again.held.values_mut().for_each(|held| held.since = at(500));
+            again.drift.values_mut().for_each(|drifted| drifted.since = at(500));
+            assert!(!is_told(&again, Some(3), &before));
+            assert_eq!(status(&again, Some(3), &before, at(600)), before);
+        }
+    }
+
+    #[test]
+    fn what_is_news_is_not_kept_back_while_the_agent_looks() {
+        let known = status(&at_rest(), Some(3), &SiteSyncStatus::default(), at(60));
+        let look = State { activity: Activity::Looking, ..at_rest() };
+        assert!(is_told(&look, Some(3), &known));
+        assert!(!is_told(&look, Some(4), &known), "its spec changed");
+        assert!(!is_told(&look, Some(3), &SiteSyncStatus::default()), "nothing is told yet");
+        let work = State { activity: Activity::Reconciling, ..look.clone() };
+        assert!(!is_told(&work, Some(3), &known));
+        let mut newer = look;
+        newer.observed.as_mut().unwrap().commit = Some("ffff".into());
+        assert!(!is_told(&newer, Some(3), &known));
     }
 
     #[test]

@@ -195,9 +195,13 @@ impl Tended {
         known: &mut SiteSyncStatus,
         notifier: Option<&Notifier>,
     ) -> bool {
-        self.measure().is_at(state);
         let generation = self.sync.metadata.generation;
-        let mut status = status::status(state, generation, known, Timestamp::now());
+        let mut status = if status::is_told(state, generation, known) {
+            known.clone()
+        } else {
+            self.measure().is_at(state);
+            status::status(state, generation, known, Timestamp::now())
+        };
         if let Some(notifier) = notifier {
             status.notifications = notifier.status();
         }

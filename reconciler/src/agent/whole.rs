@@ -51,7 +51,7 @@ impl Reconciler {
     pub(super) async fn reconcile(&mut self) -> Next {
         self.due.whole = None;
         self.rested = false;
-        self.state.activity = Activity::Reconciling;
+        self.state.activity = Activity::Looking;
         self.report();
         let next = match self.whole().await {
             Ok(next) => next,
@@ -96,6 +96,9 @@ impl Reconciler {
         }
         let news = self.state.planned(plan, &live.reach, now);
         self.reports.tell(news);
+        if has_work(plan) {
+            self.state.activity = Activity::Reconciling;
+        }
         self.report();
         if !has_work(plan) {
             let health = cluster.status(&desired, &live).await?;

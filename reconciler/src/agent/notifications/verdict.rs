@@ -68,8 +68,8 @@ fn judged(state: &State, revision: &Revision) -> Option<(CommitState, String, St
     match state.activity {
         Activity::Starting => return None,
         // a look at what is applied already says nothing new of it
-        Activity::Reconciling if is_applied => return None,
-        Activity::Reconciling => {
+        Activity::Looking | Activity::Reconciling if is_applied => return None,
+        Activity::Looking | Activity::Reconciling => {
             let description = "the cluster is being brought in line".to_owned();
             return Some((CommitState::Pending, description.clone(), description));
         }
