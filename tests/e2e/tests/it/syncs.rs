@@ -494,3 +494,32 @@ fn a_second_follower_in_another_shard_is_refused_too() {
     let logs = [other.end().stderr, followed.stop()];
     assert!(logs.iter().all(|log| log.contains("SW0801")), "both shards had some of them");
 }
+
+#[test]
+fn an_agent_that_comes_back_over_a_ready_sync_writes_nothing_and_forgets_nothing() {
+    let mut followed = Followed::start("comes-back");
+    followed.sync("site", |_| {});
+    followed.wait("site", "ready", is_ready);
+    followed.lab.component("app", &SETTINGS.replace("blue", "red"));
+    followed.push("second");
+    followed.wait("site", "ready again", |status| {
+        is_ready(status) && status["history"].as_array().is_some_and(|all| all.len() > 1)
+    });
+    // what is left to tell of it comes before this
+    thread::sleep(Duration::from_secs(3));
+    let before = followed.status("site");
+    let requests = followed.lab.requests(|| {
+        for _ in 0..2 {
+            let agent = agent(&followed.lab, |_| {});
+            let killed = std::mem::replace(&mut followed.agent, agent);
+            killed.handle().signal("KILL");
+            killed.end();
+            followed.agent.handle().wait_to_say("NewRevision");
+            thread::sleep(Duration::from_secs(5));
+        }
+    });
+    let writes = requests.writes();
+    assert!(writes.is_empty(), "{writes:#?}");
+    assert_eq!(followed.status("site"), before);
+    followed.stop();
+}
