@@ -66,6 +66,11 @@ mod tests {
     use super::*;
     use crate::{digest::Digest, drain::Stage};
 
+    #[expect(clippy::disallowed_methods, reason = "an Instant comes from nowhere else")]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
     fn at(minutes: i64) -> Timestamp {
         Timestamp::from_second(1_795_000_000 + 60 * minutes).unwrap()
     }
@@ -86,9 +91,9 @@ mod tests {
 
     /// Returns how long the drain has waited, in minutes, at each of some times by the wall clock and by the steady one.
     fn waited(ledger: &Ledger, times: &[(i64, u64)]) -> Vec<i64> {
-        let (mut steady, start) = (Steady::default(), Instant::now());
+        let (mut steady, first) = (Steady::default(), start());
         let age = |&(wall, passed): &(i64, u64)| {
-            let now = start + Duration::from_secs(60 * passed);
+            let now = first + Duration::from_secs(60 * passed);
             let seen = steady.times(ledger.clone(), at(wall), now);
             at(wall).duration_since(seen.drains[0].begun).as_mins()
         };
@@ -117,9 +122,9 @@ mod tests {
 
     #[test]
     fn clocks_that_go_alike_leave_the_ledger_as_it_is() {
-        let (mut steady, start) = (Steady::default(), Instant::now());
+        let (mut steady, first) = (Steady::default(), start());
         for seconds in 0..100 {
-            let now = start + Duration::from_secs(seconds);
+            let now = first + Duration::from_secs(seconds);
             let wall = at(0) + Duration::from_millis(seconds * 1_000 + seconds * 37 % 900);
             assert_eq!(steady.times(ledger(-3, -2), wall, now), ledger(-3, -2));
         }
@@ -127,9 +132,9 @@ mod tests {
 
     #[test]
     fn what_was_written_since_a_jump_is_by_the_clock_as_it_stands() {
-        let (mut steady, start) = (Steady::default(), Instant::now());
-        let _ = steady.times(ledger(0, 0), at(0), start);
-        let later = start + Duration::from_secs(600);
+        let (mut steady, first) = (Steady::default(), start());
+        let _ = steady.times(ledger(0, 0), at(0), first);
+        let later = first + Duration::from_secs(600);
         let written = steady.times(ledger(0, 0), at(130), later);
         assert_eq!(written, ledger(120, 120));
         assert_eq!(steady.times(written.clone(), at(130), later), written);
