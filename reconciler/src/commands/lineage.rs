@@ -281,7 +281,7 @@ impl Thing {
         let thing = self.thing;
         let graph = self.from.ask(question(thing.clone()))?;
         Ok(match self.output {
-            Drawn::Text => output::text(&graph, way, &context.look()) + &output::gaps(&graph.gaps),
+            Drawn::Text => output::text(&graph, way, &context.look()),
             Drawn::Json => json(&graph),
             Drawn::Mermaid => picture::mermaid(&graph),
             Drawn::Html => picture::html(&graph),
