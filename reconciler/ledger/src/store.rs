@@ -31,6 +31,10 @@ const FORM: &str = "1";
 /// How long a reader waits for a writer of the same database.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How often, and after which pause, it is tried to take the lock of a log.
+const ATTEMPTS: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// Random bytes in a body whose content could be guessed.
 const SALT: usize = 16;
 
@@ -84,8 +88,7 @@ impl Log {
             .write(true)
             .open(dir.join("lock"))
             .map_err(file)?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|_| Error::Busy { place: dir.to_owned() })?;
+        take(&lock).map_err(|_| Error::Busy { place: dir.to_owned() })?;
         let place = dir.join(FILE);
         let of = |error| failed(&place, error);
         let db = Connection::open(&place).map_err(of)?;
@@ -228,6 +231,20 @@ impl Log {
     /// Returns the key that signs.
     pub fn key(&self) -> &SecretKey {
         &self.key
+    }
+}
+
+/// Takes a lock. A process that was begun holds it for a moment, though it is not its own: until it runs its program.
+fn take(lock: &File) -> rustix::io::Result<()> {
+    let mut attempts = 0;
+    loop {
+        match flock(lock, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) if attempts < ATTEMPTS => {
+                attempts += 1;
+                std::thread::sleep(PAUSE);
+            }
+            done => return done,
+        }
     }
 }
 
