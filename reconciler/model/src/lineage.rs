@@ -24,7 +24,7 @@ mod workload;
 
 pub use self::{
     grade::Grade,
-    graph::{Edge, Fact, Gap, Graph, Known, Node},
+    graph::{Edge, FORMAT as GRAPH_FORMAT, Fact, Gap, Graph, Known, Node},
     id::{ClusterId, EntityId, EntityKind, NotAnEntity},
     record::{FORMAT as RECORD_FORMAT, LEAF as LEAF_FORMAT},
     record::{Header, Record, RecordKind, Source, Statement},

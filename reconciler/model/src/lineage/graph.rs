@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{EntityId, EntityKind, Grade, Relation, Source};
 
 /// The name and version of the JSON form of a graph.
-const FORMAT: &str = "sitewright.dev/lineage-graph/v1";
+pub const FORMAT: &str = "sitewright.dev/lineage-graph/v1";
 
 /// Things, and how they are tied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
