@@ -1,7 +1,7 @@
 //! What the book and the README show of our formats is what the program reads.
 //!
 //! A fenced block is checked when its info string says what it is: `yaml,site`, `yaml,blueprint`,
-//! `yaml,lock` and `yaml,approval` are whole files; `yaml,site.spec`, `yaml,component` and `yaml,blueprint.spec` are parts
+//! `yaml,lock`, `yaml,approval` and `yaml,lineage` are whole files; `yaml,site.spec`, `yaml,component` and `yaml,blueprint.spec` are parts
 //! that are put into a small whole. A number at the end, as in `yaml,site,SW0102`, says with which
 //! error it must be refused. The pages SW01xx show files that are refused; `format_pages` holds them.
 
@@ -19,7 +19,7 @@ use std::{
 use sitewright_model::{
     code,
     diagnostic::Diagnostics,
-    format::{approval, blueprint, lock, site},
+    format::{approval, blueprint, lineage, lock, site},
 };
 
 /// One fenced block that is to be checked.
@@ -55,6 +55,7 @@ fn what_is_wrong(snippet: &Snippet) -> Option<String> {
         "blueprint.spec" => read_blueprint(&blueprint_of_spec(text)),
         "lock" => lock::parse("snippet", text).map(drop),
         "approval" => approval::parse("snippet", text).map(drop),
+        "lineage" => lineage::parse("snippet", text).map(drop),
         _ => return Some(format!("{}: `{what}` is nothing that can be checked", snippet.place)),
     };
     match (result, wanted) {

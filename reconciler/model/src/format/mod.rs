@@ -1,7 +1,7 @@
 //! Formats that people write: sites, blueprints, locks, approvals.
 //!
 //! Comes in: text. Goes out: [`site::Site`], [`blueprint::Blueprint`], [`lock::Lock`],
-//! [`approval::Approval`], or every mistake at once with its place. Never: looks at anything but the text it is given.
+//! [`approval::Approval`], [`lineage::LineageSettings`], or every mistake at once with its place. Never: looks at anything but the text it is given.
 //!
 //! A file is read in four steps, and each says all it has to say: YAML, `apiVersion` and `kind`,
 //! the JSON Schema generated from the Rust types ([`schema`]), and what no schema can say (`check`).
@@ -11,6 +11,7 @@ pub mod blueprint;
 mod check;
 pub mod drain;
 pub(crate) mod explain;
+pub mod lineage;
 pub mod lock;
 pub mod maintenance;
 pub mod schema;
@@ -107,6 +108,15 @@ static APPROVAL: Format = Format {
     words: &[],
     private: &[],
     check: check::approval::check,
+};
+
+static LINEAGE: Format = Format {
+    name: "a file of lineage settings",
+    kind: lineage::KIND_OF_SETTINGS,
+    schema: LazyLock::new(|| compiled(schema::lineage_settings())),
+    words: &[],
+    private: &[],
+    check: |_, _| {},
 };
 
 fn compiled(schema: Value) -> (Value, Validator) {
@@ -206,7 +216,7 @@ fn check_kind(format: &Format, document: &Document) -> Result<(), Diagnostics> {
             let message = format!("`kind` is not `{}`", format.kind);
             let label = format!("expected `{}`", format.kind);
             let error = part.error(format::WRONG_KIND, message, label);
-            let kinds = [SITE.kind, BLUEPRINT.kind, LOCK.kind, APPROVAL.kind];
+            let kinds = [SITE.kind, BLUEPRINT.kind, LOCK.kind, APPROVAL.kind, LINEAGE.kind];
             let found = part.value.as_str().unwrap_or_default();
             mistakes.push(if kinds.contains(&found) {
                 error.help(format!("this file is read as {}", format.name))

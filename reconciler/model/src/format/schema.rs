@@ -6,7 +6,9 @@
 use schemars::{JsonSchema, Schema, generate::SchemaSettings, transform::RecursiveTransform};
 use serde_json::{Value, json};
 
-use super::{approval::Approval, blueprint::Blueprint, lock::Lock, site::Site};
+use super::{
+    approval::Approval, blueprint::Blueprint, lineage::LineageSettings, lock::Lock, site::Site,
+};
 use crate::{
     lineage::{Graph, export::openlineage},
     plan::{DriftReport, Plan},
@@ -22,6 +24,7 @@ pub fn all() -> Vec<(&'static str, Value)> {
         ("blueprint.schema.json", blueprint()),
         ("lock.schema.json", lock()),
         ("approval.schema.json", approval()),
+        ("lineage-settings.schema.json", lineage_settings()),
         ("plan.schema.json", of::<Plan>("plan.schema.json", SchemaSettings::for_serialize)),
         (
             "drift.schema.json",
@@ -59,6 +62,11 @@ pub fn lock() -> Value {
 /// Returns the schema of an approval file.
 pub fn approval() -> Value {
     of::<Approval>("approval.schema.json", SchemaSettings::for_deserialize)
+}
+
+/// Returns the schema of a file of lineage settings.
+pub fn lineage_settings() -> Value {
+    of::<LineageSettings>("lineage-settings.schema.json", SchemaSettings::for_deserialize)
 }
 
 /// Returns the schema of `T` as it is written, for the file `file` of `schema/`.

@@ -32,7 +32,7 @@ use sitewright_model::{
 use self::dsse::TrustedKey;
 pub use self::{
     oci::push_envelope,
-    s3::{Listed, PrefixManifest, prefix_manifest},
+    s3::{Listed, PrefixManifest, hash_prefix, prefix_manifest},
     store::{Catalog, LakeFs, S3, S3Login, Stores},
 };
 use crate::{

@@ -18,13 +18,16 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
+use jiff::Timestamp;
 use rayon::prelude::*;
 use rustix::fs::{Mode, OFlags};
 use sha2::{Digest as _, Sha256};
 use sitewright_model::{
     digest::Digest,
-    lineage::{EntityId, Grade, Relation, Source, Statement},
+    lineage::{EntityId, EntityKind, Grade, Relation, Source, Statement},
 };
+
+use super::shown;
 
 /// Files of one folder; the largest model of safetensors has some hundred, a dataset a million.
 const MOST_FILES: usize = 2_000_000;
@@ -33,7 +36,7 @@ const MOST_FILES: usize = 2_000_000;
 const DEEPEST: usize = 128;
 
 /// Bytes that a thread reads at a time; between two of them it asks whether to go on.
-const STEP: usize = 1024 * 1024;
+pub(super) const STEP: usize = 1024 * 1024;
 
 /// What model signing leaves out at the top: what belongs to git.
 const OF_GIT: [&str; 4] = [".git", ".gitattributes", ".github", ".gitignore"];
@@ -75,6 +78,8 @@ pub struct Hashed {
     pub dir_hash: Digest,
     /// Digest and size of every file, in order of the bytes of the paths.
     pub files: BTreeMap<String, (Digest, u64)>,
+    /// How it is known: observed, unless a store's word was taken for a file.
+    pub grade: Grade,
 }
 
 /// Why a folder has no digest.
@@ -131,7 +136,7 @@ pub fn hash(path: &Path, gently: &Gently<'_>) -> Result<Hashed, TreeError> {
             .collect()
     });
     let files = digested?;
-    Ok(Hashed { oms: oms(&files), dir_hash: dir_hash(&files), files })
+    Ok(Hashed::of(files, Grade::Observed))
 }
 
 /// Lets every other thread of this machine go first.
@@ -202,7 +207,8 @@ fn list(root: &Path, gently: &Gently<'_>) -> Result<BTreeMap<String, String>, Tr
     Ok(files)
 }
 
-fn is_left_out(path: &str, gently: &Gently<'_>) -> bool {
+/// Returns whether a file is none of a model: what belongs to git, and the signature.
+pub(super) fn is_left_out(path: &str, gently: &Gently<'_>) -> bool {
     OF_GIT.contains(&path) || path == SIGNATURE || gently.left_out.iter().any(|one| one == path)
 }
 
@@ -303,6 +309,11 @@ impl<'g> Gently<'g> {
 // === impl Hashed ===
 
 impl Hashed {
+    /// Takes the digests and sizes of all files.
+    pub(super) fn of(files: BTreeMap<String, (Digest, u64)>, grade: Grade) -> Self {
+        Self { oms: oms(&files), dir_hash: dir_hash(&files), files, grade }
+    }
+
     /// Returns what the directory is called.
     pub fn id(&self) -> EntityId {
         EntityId::tree(self.dir_hash)
@@ -320,21 +331,23 @@ impl Hashed {
         self.files.iter().map(line).collect()
     }
 
-    /// Returns what there is to say of it: that the recorder read these bytes, and where.
-    pub fn statements(&self, name: Option<&EntityId>) -> Vec<Statement> {
-        let (id, source) = (self.id(), Source::rule("hashed here"));
-        let fact = |field: &str, value: String| {
-            Statement::fact(&id, field, value, Grade::Observed, &source)
-        };
+    /// Returns what there is to say of it, and that `name` led to it at `now`.
+    pub fn statements(&self, name: &EntityId, now: Timestamp) -> Vec<Statement> {
+        let (id, grade, source) = (self.id(), self.grade, Source::rule("hashed by the recorder"));
+        let fact = |field: &str, value: String| Statement::fact(&id, field, value, grade, &source);
         let mut said = vec![
             fact("dirHash", self.dir_hash.to_string()),
             fact("oms", self.oms.to_string()),
             fact("files", self.files.len().to_string()),
             fact("bytes", self.bytes().to_string()),
         ];
-        said.extend(
-            name.map(|name| Statement::edge(name, Relation::LedTo, &id, Grade::Observed, &source)),
-        );
+        if name.kind() == EntityKind::Ref {
+            said.push(fact("uri", shown(&crate::url::public(name.rest()))));
+            let last = name.rest().trim_end_matches('/').rsplit('/').next();
+            said.extend(last.map(|last| fact("name", shown(last))));
+        }
+        let then = Source::rule(format!("hashed by the recorder at {now}"));
+        said.push(Statement::edge(name, Relation::LedTo, &id, grade, &then));
         said
     }
 }

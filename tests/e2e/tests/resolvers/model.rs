@@ -87,7 +87,8 @@ print(base64.b64decode(bundle['dsseEnvelope']['payload']).decode())";
             .current_dir(&model_folder),
     );
 
-    let statements = ours.statements(None);
+    let name = sitewright_model::lineage::EntityId::reference("s3://models/m").unwrap();
+    let statements = ours.statements(&name, jiff::Timestamp::now());
     assert!(statements.iter().any(|one| matches!(one, Statement::Fact { field, value, .. }
         if field == "oms" && *value == ours.oms.to_string())));
 }

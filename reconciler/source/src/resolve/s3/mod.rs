@@ -6,11 +6,15 @@
 
 mod prefix;
 mod sign;
+mod tree;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sitewright_model::lineage::{EntityId, Grade, Relation, Source, Statement};
 
-pub use self::prefix::{Listed, PrefixManifest, prefix_manifest};
+pub use self::{
+    prefix::{Listed, PrefixManifest, prefix_manifest},
+    tree::hash_prefix,
+};
 use super::{Resolving, Said, Unresolved, is_plain_path, shown, store::S3};
 use crate::{
     http::{self, Answer, Request, Verb},

@@ -42,6 +42,8 @@ pub struct Listed {
     pub size: u64,
     /// The SHA-256 of its content, where it was asked for and the server has it.
     pub sha256: Option<String>,
+    /// When it was written, and its ETag: for whether it was written again, and never recorded.
+    pub mark: String,
 }
 
 /// Lists what lies below `s3://BUCKET/PREFIX` now.
@@ -97,7 +99,9 @@ pub fn prefix_manifest(
             let size =
                 element(entry, "Size").and_then(|size| size.parse().ok()).unwrap_or_default();
             let version = version.map(str::to_owned);
-            objects.insert(key, Listed { version, size, sha256: None });
+            let mark =
+                ["LastModified", "ETag"].map(|name| element(entry, name).unwrap_or_default());
+            objects.insert(key, Listed { version, size, sha256: None, mark: mark.join(" ") });
         }
         if objects.len() > MOST {
             return Err(Unresolved::TooLarge(format!("more than {MOST} objects")));
@@ -248,7 +252,12 @@ mod tests {
             prefix: "p/".into(),
             objects: BTreeMap::from([(
                 "p/a".to_owned(),
-                Listed { version: Some(version.into()), size: 1, sha256: None },
+                Listed {
+                    version: Some(version.into()),
+                    size: 1,
+                    sha256: None,
+                    mark: String::new(),
+                },
             )]),
         };
         assert_eq!(one("1").id(), one("1").id());
