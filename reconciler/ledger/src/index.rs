@@ -362,6 +362,97 @@ impl Index {
         found.map_err(|error| self.of(error))
     }
 
+    /// Returns the different values of a property of a thing, in order of the log, some at most.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub fn words(&self, of: &EntityId, field: &str, most: usize) -> Result<Vec<String>, Error> {
+        let Some(thing) = self.find(of.as_str())? else { return Ok(Vec::new()) };
+        let sql = "SELECT value FROM fact WHERE thing = ?1 AND field = ?2 GROUP BY value ORDER BY min(position) LIMIT ?3";
+        let mut query = self.prepare(sql)?;
+        let rows = query
+            .query_map(params![thing, field, most as i64], |row| row.get(0))
+            .map_err(|error| self.of(error))?;
+        rows.collect::<Result<_, _>>().map_err(|error| self.of(error))
+    }
+
+    /// Returns the things that came of a thing in one way.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub fn ties_to(&self, up: &EntityId, relation: Relation) -> Result<Vec<EntityId>, Error> {
+        let sql = "SELECT DISTINCT id FROM tie JOIN thing ON number = down WHERE up = ?1 AND relation = ?2 ORDER BY id";
+        self.tied(up, relation, sql)
+    }
+
+    /// Returns the things that a thing came from in one way.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub fn ties_from(&self, down: &EntityId, relation: Relation) -> Result<Vec<EntityId>, Error> {
+        let sql = "SELECT DISTINCT id FROM tie JOIN thing ON number = up WHERE down = ?1 AND relation = ?2 ORDER BY id";
+        self.tied(down, relation, sql)
+    }
+
+    fn tied(&self, id: &EntityId, relation: Relation, sql: &str) -> Result<Vec<EntityId>, Error> {
+        let Some(thing) = self.find(id.as_str())? else { return Ok(Vec::new()) };
+        let mut query = self.prepare(sql)?;
+        let rows = query
+            .query_map(params![thing, number_of_relation(relation)], |row| row.get::<_, String>(0))
+            .map_err(|error| self.of(error))?;
+        self.ids(rows)
+    }
+
+    /// Returns where a name led last, as far as it is known so well and was one of `kind`.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub fn led_to(
+        &self,
+        name: &EntityId,
+        grade: Grade,
+        kind: EntityKind,
+    ) -> Result<Option<EntityId>, Error> {
+        let Some(thing) = self.find(name.as_str())? else { return Ok(None) };
+        let sql = "SELECT id FROM tie JOIN thing ON number = up WHERE down = ?1 AND relation = ?2 AND grade = ?3 AND id LIKE ?4 ORDER BY position DESC, ordinal DESC LIMIT 1";
+        let mut query = self.prepare(sql)?;
+        let relation = number_of_relation(Relation::LedTo);
+        let kind = format!("{}:%", kind.word());
+        let rows = query
+            .query_map(params![thing, relation, number_of_grade(grade), kind], |row| {
+                row.get::<_, String>(0)
+            })
+            .map_err(|error| self.of(error))?;
+        Ok(self.ids(rows)?.pop())
+    }
+
+    /// Returns things after the number `after`, with their numbers, that nobody found anything out about: commits,
+    /// images, data and names.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub fn unresolved(&self, after: i64, most: usize) -> Result<Vec<(i64, EntityId)>, Error> {
+        let sql = "SELECT number, id FROM thing WHERE number > ?1 \
+            AND substr(id, 1, instr(id, ':')) IN ('commit:', 'image:', 'data:', 'ref:') \
+            AND NOT EXISTS (SELECT 1 FROM fact WHERE thing = number AND field = 'resolution') \
+            AND NOT EXISTS (SELECT 1 FROM tie WHERE down = number AND relation = ?2 AND grade <> ?3) \
+            ORDER BY number LIMIT ?4";
+        let mut query = self.prepare(sql)?;
+        let (led, claimed) = (number_of_relation(Relation::LedTo), number_of_grade(Grade::Claimed));
+        let rows = query
+            .query_map(params![after, led, claimed, most as i64], |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
+            })
+            .map_err(|error| self.of(error))?;
+        let parsed = rows.map(|row| {
+            let (number, text) = row.map_err(|error| self.of(error))?;
+            let id = text.parse();
+            let id = id.map_err(|error| Error::Tampered { why: format!("the index: {error}") })?;
+            Ok((number, id))
+        });
+        parsed.collect()
+    }
+
     /// Returns every interval in which something may have been missed: position, since, until, why.
     pub(crate) fn blind(&self) -> Result<Vec<(u64, String, String, String)>, Error> {
         let mut query =

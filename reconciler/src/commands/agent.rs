@@ -21,7 +21,7 @@ use crate::{
         Polls, Reason, Reconciler, Shard, Told, Trigger, Web, hook_routes, serve, status_routes,
     },
     cli::{Context, Exit, Failure, LogFormat, Stage},
-    lineage::{Recorder, Setup},
+    lineage::{Lookups, Recorder, Setup},
     output::words,
 };
 
@@ -82,6 +82,9 @@ pub(crate) struct Agent {
     /// The file of the key that signs the record, as `sitewright lineage key` writes it
     #[arg(long, value_name = "FILE", requires = "lineage")]
     lineage_key: Option<PathBuf>,
+    /// A file of LineageSettings: what may be looked up of what runs name, and which models are read
+    #[arg(long, value_name = "FILE", requires = "lineage")]
+    lineage_settings: Option<PathBuf>,
 }
 
 const EXAMPLES: &str = "\
@@ -103,6 +106,7 @@ impl Agent {
         let location = SiteArgument { site: site.clone() }.location()?;
         let notifier = notifications::notifier(context, self.notifications.as_deref(), &site)?;
         let settings = context.settings()?;
+        let lookups = self.lookups(&settings)?;
         let cluster = context.connect()?;
         context.screen.clear();
         let trigger = Trigger::default();
@@ -110,7 +114,7 @@ impl Agent {
         let pace = Pace { poll: self.poll, resync: self.resync };
         context.interrupt.enter(Stage::Applying);
         let stop = context.interrupt.token();
-        let recorder = self.recorder(&cluster);
+        let recorder = self.recorder(&cluster, lookups);
         let chronicle = recorder.as_ref().map(Recorder::chronicle).unwrap_or_default();
         let record = record(recorder, &cluster, &stop);
         let following = Following {
@@ -219,7 +223,12 @@ impl Agent {
         web: &Web,
         stop: CancellationToken,
     ) {
-        let recorder = self.recorder(cluster);
+        // a file that is broken does not keep the agent from its work: nothing is looked up until it is mended
+        let lookups = self.lookups(settings).unwrap_or_else(|mistakes| {
+            tracing::warn!("lineage: nothing is looked up: {mistakes}");
+            None
+        });
+        let recorder = self.recorder(cluster, lookups);
         let chronicle = recorder.as_ref().map(Recorder::chronicle).unwrap_or_default();
         let web = Web { chronicle, ..web.clone() };
         let over = CancellationToken::new();
@@ -231,10 +240,16 @@ impl Agent {
     }
 
     /// Opens the record, where there is to be one.
-    fn recorder(&self, cluster: &Cluster) -> Option<Recorder> {
+    fn recorder(&self, cluster: &Cluster, lookups: Option<Lookups>) -> Option<Recorder> {
         let (dir, key) = (self.lineage.clone()?, self.lineage_key.clone()?);
         let cluster = ClusterId::new(cluster.facts().uid.to_string());
-        Some(Recorder::new(Setup { dir, key, cluster }))
+        Some(Recorder::new(Setup { dir, key, cluster, lookups }))
+    }
+
+    /// Reads what may be looked up.
+    fn lookups(&self, settings: &Settings) -> Result<Option<Lookups>, Diagnostics> {
+        let Some(file) = &self.lineage_settings else { return Ok(None) };
+        Lookups::read(file, settings.clone())
     }
 
     fn fleet(

@@ -4,11 +4,15 @@
 //! of somebody, a wait of the agent for the record, or a failure of it because of one of the record.
 
 mod chronicle;
+mod queue;
 mod recorder;
+mod resolver;
+mod settings;
 
 pub(crate) use self::{
     chronicle::Chronicle,
     recorder::{Recorder, Setup},
+    settings::Lookups,
 };
 
 use std::path::Path;

@@ -27,7 +27,11 @@ use sitewright_model::{
 };
 use tokio::sync::mpsc;
 
-use super::chronicle::{Chronicle, Entry};
+use super::{
+    chronicle::{Chronicle, Entry},
+    resolver::Resolver,
+    settings::Lookups,
+};
 
 /// Items that wait for the recorder. Watches wait when it is full; the agent does not, and loses what has no room.
 const QUEUE: usize = 1_024;
@@ -47,6 +51,8 @@ pub(super) enum Item {
     Sighting(Sighting),
     /// What the agent did.
     Entry(Box<Entry>),
+    /// What was found out about an artifact.
+    Found { id: EntityId, said: Vec<Statement> },
     /// It is over.
     End,
 }
@@ -60,6 +66,8 @@ pub(crate) struct Setup {
     pub(crate) key: PathBuf,
     /// The cluster.
     pub(crate) cluster: ClusterId,
+    /// What may be looked up; nothing where there is none.
+    pub(crate) lookups: Option<Lookups>,
 }
 
 /// The recorder of one cluster.
@@ -80,6 +88,14 @@ impl Recorder {
         let chronicle = Chronicle::new(sender.clone(), Arc::clone(&lost));
         let is_over = Arc::new(AtomicBool::new(false));
         let over = Arc::clone(&is_over);
+        if let Some(lookups) = setup.lookups.clone() {
+            let (dir, found, is_over) = (setup.dir.clone(), sender.clone(), Arc::clone(&is_over));
+            let resolver = Resolver { dir, lookups, found, is_over };
+            // nobody waits for its end: what it was at is begun again
+            let thread = std::thread::Builder::new().name("resolver".into());
+            let thread = thread.spawn(move || resolver.run());
+            drop(thread.inspect_err(|error| tracing::warn!(%error, "lineage: no thread")));
+        }
         let run = move || {
             if let Some(desk) = open(&setup, &lost, &over) {
                 desk.run(receiver);
@@ -166,7 +182,7 @@ struct Desk {
 
 impl Desk {
     fn open(setup: &Setup, lost: &Arc<AtomicU64>) -> Result<Self, Error> {
-        let Setup { dir, key, cluster } = setup;
+        let Setup { dir, key, cluster, .. } = setup;
         let key = super::read_key(key)?;
         let salt = key.secret_for("person").to_vec();
         let log = Log::open(dir, key)?;
@@ -223,6 +239,7 @@ impl Desk {
             let done = match item {
                 Item::Entry(entry) => self.enter(*entry),
                 Item::Sighting(sighting) => self.see(sighting),
+                Item::Found { id, said } => self.find(&id, said),
                 Item::End => return,
             };
             if let Err(error) = done {
@@ -295,6 +312,28 @@ impl Desk {
             self.said.insert(sign(&statement));
         }
         self.write(kind, subject, namespace, new);
+        Ok(())
+    }
+
+    /// Records what was found out about an artifact, as far as it is another word than the last.
+    fn find(&mut self, id: &EntityId, said: Vec<Statement>) -> Result<(), Error> {
+        let mut news = Vec::new();
+        for statement in said {
+            let is_known = match &statement {
+                Statement::Fact { of, field, value, .. } => {
+                    self.known.last_word(of, field)?.as_ref() == Some(value)
+                }
+                // a name may lead back to where it led before
+                Statement::Edge { from, relation: Relation::LedTo, to, grade, .. } => {
+                    self.known.led_to(from, *grade, to.kind())?.as_ref() == Some(to)
+                }
+                Statement::Edge { .. } => self.known.has(&statement)?,
+            };
+            if !is_known {
+                news.push(statement);
+            }
+        }
+        self.write(RecordKind::Artifact, id, None, news);
         Ok(())
     }
 

@@ -276,11 +276,14 @@ fn doubts_of(graph: &Graph, run: &RunAgain) -> Vec<String> {
     doubts
 }
 
-/// What a resolver found to be gone.
+/// What a resolver did not find.
 fn not_there(graph: &Graph, name: &str, need: &Need) -> Option<String> {
     let id: EntityId = need.what.parse().ok()?;
-    let exists = graph.node(&id)?.value("exists")?;
-    (exists == "false").then(|| format!("{name}: {} is no longer there", need.what))
+    match graph.node(&id)?.value("resolution")? {
+        "found" => None,
+        "gone" => Some(format!("{name}: {} is no longer there", need.what)),
+        other => Some(format!("{name}: {} could not be looked up ({other})", need.what)),
+    }
 }
 
 /// Returns in what two things differ, from all that each came from.

@@ -11,6 +11,23 @@ use super::{EntityId, EntityKind, Grade, Relation, Source};
 /// The name and version of the JSON form of a graph.
 pub const FORMAT: &str = "sitewright.dev/lineage-graph/v1";
 
+/// Properties that may have many values at once: none of them is against another.
+const MANY: [&str; 13] = [
+    "object",
+    "held",
+    "released",
+    "drift",
+    "mended",
+    "mounts",
+    "flavor",
+    "evicted",
+    "uri",
+    "path",
+    "attestation",
+    "builder",
+    "changedDuringRun",
+];
+
 /// Things, and how they are tied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -227,7 +244,8 @@ impl Node {
             .filter(|fact| fact.value != best.value)
             .map(|fact| fact.value.as_str())
             .collect();
-        let grade = if others.is_empty() { best.grade } else { Grade::Conflict };
+        let is_one = others.is_empty() || MANY.contains(&field);
+        let grade = if is_one { best.grade } else { Grade::Conflict };
         Some(Known { value: &best.value, grade, others })
     }
 

@@ -189,10 +189,6 @@ pub enum Said<'g> {
     Value(&'g str),
 }
 
-/// Properties that may have many values at once, or of which each source has its own.
-const MANY: [&str; 9] =
-    ["object", "held", "released", "drift", "mended", "mounts", "flavor", "evicted", "uri"];
-
 /// Returns what sources do not agree on.
 pub fn disputes(graph: &Graph) -> Vec<Dispute<'_>> {
     let mut found: BTreeMap<(&EntityId, &str), Dispute<'_>> = BTreeMap::new();
@@ -217,8 +213,9 @@ pub fn disputes(graph: &Graph) -> Vec<Dispute<'_>> {
 
 /// Returns the properties of a thing that sources do not agree on.
 fn disputed(node: &Node) -> impl Iterator<Item = &str> {
-    let fields = node.fields().into_iter().filter(|field| !MANY.contains(field));
-    fields.filter(|field| node.known(field).is_some_and(|known| known.grade == Grade::Conflict))
+    node.fields()
+        .into_iter()
+        .filter(|field| node.known(field).is_some_and(|known| known.grade == Grade::Conflict))
 }
 
 /// Returns whether a commit is one of a cluster's configuration.

@@ -415,16 +415,17 @@ fn container_status(
     let name = status.get("name").and_then(Value::as_str).unwrap_or_default();
     let at = |field: &str| source.at(format!("status.{place}[{name}].{field}"));
     let mut said = Vec::new();
-    if let Some(image) = status.get("imageID").and_then(Value::as_str).filter(|id| !id.is_empty()) {
+    let image_id = status.get("imageID").and_then(Value::as_str).filter(|id| !id.is_empty());
+    if let Some(image_id) = image_id {
         // the text is kept as it is: what it is a digest of differs by runtime (kubernetes#115199)
         said.push(Statement::fact(
             id,
             &format!("{name}.imageId"),
-            bounded(image),
+            bounded(image_id),
             Grade::Observed,
             &at("imageID"),
         ));
-        if let Some(image) = image_of(image) {
+        if let Some(image) = image_of(image_id) {
             said.push(Statement::edge(
                 id,
                 Relation::ExecutedIn,
@@ -432,6 +433,14 @@ fn container_status(
                 Grade::Observed,
                 &at("imageID"),
             ));
+            // a runtime that tells a bare digest tells the name beside it
+            let named = image_id.rsplit_once('@').map(|(name, _)| name);
+            let named = named.or_else(|| status.get("image").and_then(Value::as_str));
+            let name = named.map(|name| name.rsplit("://").next().unwrap_or(name));
+            if let Some(name) = name.filter(|name| !name.contains("sha256:")) {
+                let uri = claim::clean(&format!("oci://{}", bounded(name)));
+                said.push(Statement::fact(&image, "uri", uri, Grade::Observed, &at("imageID")));
+            }
         }
     }
     let ended = ["state", "lastState"]

@@ -28,6 +28,8 @@ pub struct S3 {
     pub buckets: Option<Vec<String>>,
     /// Who we are; nobody for public buckets.
     pub login: Option<S3Login>,
+    /// Whether a name that ends in `/` leads to the list of what is below it.
+    pub list: bool,
 }
 
 /// Who we are to a server of buckets.

@@ -120,8 +120,30 @@ pub enum TreeError {
 /// # Errors
 /// It holds something that has no digest, changes meanwhile, or was told to stop.
 pub fn hash(path: &Path, gently: &Gently<'_>) -> Result<Hashed, TreeError> {
-    let root = path.canonicalize().map_err(|source| unreadable("", source))?;
-    let listed: Vec<(String, String)> = list(&root, gently)?.into_iter().collect();
+    hash_within(path, "", gently)
+}
+
+/// Hashes the folder or the single file `inner` below the folder at `root`, without following a link on the way: others
+/// may write below it.
+///
+/// # Errors
+/// As of [`hash`].
+pub fn hash_within(root: &Path, inner: &str, gently: &Gently<'_>) -> Result<Hashed, TreeError> {
+    let root = root.canonicalize().map_err(|source| unreadable("", source))?;
+    let inner = inner.trim_matches('/');
+    let base = if inner.is_empty() { root.clone() } else { root.join(inner) };
+    let place = base.canonicalize().map_err(|source| unreadable(inner, source))?;
+    if place != base {
+        return Err(TreeError::Link(inner.to_owned()));
+    }
+    let (base, listed): (PathBuf, Vec<(String, String)>) = if base.is_file() {
+        let name = inner.rsplit('/').next().unwrap_or(inner).to_owned();
+        (base.parent().map(Path::to_owned).unwrap_or_default(), vec![(name.clone(), name)])
+    } else {
+        let listed = list(&base, gently)?.into_iter().collect();
+        (base, listed)
+    };
+    let inner = base.strip_prefix(&root).ok().and_then(Path::to_str).unwrap_or_default();
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(gently.threads.max(1))
         .thread_name(|index| format!("tree-{index}"))
@@ -132,7 +154,9 @@ pub fn hash(path: &Path, gently: &Gently<'_>) -> Result<Hashed, TreeError> {
         listed
             .par_iter()
             .with_max_len(1)
-            .map(|(name, target)| Ok((name.clone(), digest_of(&root, name, target, gently)?)))
+            .map(|(name, target)| {
+                Ok((name.clone(), digest_of(&root, inner, name, target, gently)?))
+            })
             .collect()
     });
     let files = digested?;
@@ -223,15 +247,17 @@ fn behind_link(root: &Path, path: &str, gently: &Gently<'_>) -> Result<String, T
     inside.and_then(Path::to_str).map(str::to_owned).ok_or_else(refused)
 }
 
-/// Returns digest and size of the file at `target`, which goes by `name`.
+/// Returns digest and size of the file at `target` within `inner`, which goes by `name`.
 fn digest_of(
     root: &Path,
+    inner: &str,
     name: &str,
     target: &str,
     gently: &Gently<'_>,
 ) -> Result<(Digest, u64), TreeError> {
     let failed = |source: io::Error| unreadable(name, source);
-    let mut file = open_within(root, target).map_err(failed)?;
+    let target = if inner.is_empty() { target.to_owned() } else { format!("{inner}/{target}") };
+    let mut file = open_within(root, &target).map_err(failed)?;
     let before = file.metadata().map_err(failed)?;
     if !before.is_file() {
         return Err(TreeError::Changed(name.to_owned()));
@@ -392,6 +418,9 @@ mod tests {
         assert!(
             matches!(hash(folder.path(), &inside()), Err(TreeError::Link(path)) if path == "c")
         );
+        let within = hash_within(folder.path(), "c", &inside());
+        assert!(matches!(within, Err(TreeError::Link(path)) if path == "c"));
+        assert_eq!(hash_within(folder.path(), "a", &inside()).unwrap().files.len(), 1);
         assert!(open_within(folder.path(), "c").is_err());
         assert!(open_within(folder.path(), "../x").is_err());
     }

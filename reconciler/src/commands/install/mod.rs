@@ -55,6 +55,9 @@ pub(crate) struct Install {
     /// Record lineage on a volume of this size, for example 20Gi; the key is in the Secret sitewright-lineage
     #[arg(long, value_name = "SIZE", value_parser = size, conflicts_with = "replicas")]
     lineage: Option<String>,
+    /// Look up what runs name, and read models, as lineage.yaml in the Secret sitewright-lineage says
+    #[arg(long, requires = "lineage")]
+    lineage_settings: bool,
     /// Print no NetworkPolicy
     #[arg(long)]
     no_network_policy: bool,
@@ -163,6 +166,9 @@ impl Install {
                 "--lineage=/var/lib/sitewright/lineage",
                 "--lineage-key=/etc/sitewright/lineage.key",
             ]);
+        }
+        if self.lineage_settings {
+            arguments.push("--lineage-settings=/etc/sitewright/lineage.yaml");
         }
         let probe = |path: &str| json!({ "httpGet": { "path": path, "port": "http" }, "periodSeconds": 10 });
         let name = self.agent(shard);

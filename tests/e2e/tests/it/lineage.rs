@@ -1,5 +1,7 @@
 //! Lineage: real Jobs on a real control plane, recorded by the agent, and what is answered about them.
 
+mod lookups;
+
 use std::{
     fs,
     path::PathBuf,
@@ -37,6 +39,8 @@ struct Recorded {
     key: PathBuf,
     /// The process that sees the folder, where no other does.
     inside: Option<u32>,
+    /// What may be looked up.
+    settings: Option<PathBuf>,
 }
 
 impl Recorded {
@@ -47,7 +51,7 @@ impl Recorded {
         git(lab.folder(), &["init", "-q", "-b", "main"]);
         let (ledger, key) = (lab.folder().join("ledger"), lab.folder().join("lineage.key"));
         fs::write(lab.folder().join(".gitignore"), "ledger\nlineage.*\n").unwrap();
-        let site = Self { lab, ledger, key, inside: None };
+        let site = Self { lab, ledger, key, inside: None, settings: None };
         site.commit();
         let key = site.key.display().to_string();
         let run = site.lab.run(&["lineage", "key", name, "--to", &key]);
@@ -84,7 +88,11 @@ impl Recorded {
             "--lineage-key",
             &key,
         ];
-        self.lab.command(&arguments)
+        let mut command = self.lab.command(&arguments);
+        if let Some(settings) = &self.settings {
+            command.arg("--lineage-settings").arg(settings);
+        }
+        command
     }
 
     fn finish(&self, job: &str) {
@@ -141,6 +149,18 @@ impl Recorded {
 
     fn submit(&self, name: &str, more: &str, annotations: &str) {
         let namespace = self.lab.name();
+        let claims = format!(
+            "    lineage.sitewright.dev/code: git+https://git.example.edu/vision/train@{CODE}
+    lineage.sitewright.dev/data: git+https://git.example.edu/vision/data@{DATA}
+    lineage.sitewright.dev/model: s3://models/{namespace}/{name}"
+        );
+        let image = format!("registry.example.edu/train@{IMAGE}");
+        self.submit_with(name, more, annotations, &claims, &image);
+    }
+
+    /// Submits a Job with `claims` as its annotations, whose pods tell that they ran `image`.
+    fn submit_with(&self, name: &str, more: &str, annotations: &str, claims: &str, image: &str) {
+        let namespace = self.lab.name();
         let job = format!(
             r#"
 apiVersion: batch/v1
@@ -149,9 +169,7 @@ metadata:
   name: {name}
   namespace: {namespace}
   annotations:
-    lineage.sitewright.dev/code: git+https://git.example.edu/vision/train@{CODE}
-    lineage.sitewright.dev/data: git+https://git.example.edu/vision/data@{DATA}
-    lineage.sitewright.dev/model: s3://models/{namespace}/{name}
+{claims}
 spec:
   backoffLimit: 0
 {more}
@@ -159,7 +177,7 @@ spec:
     metadata:
       labels: {{ job: {name} }}
       annotations:
-        testbed.sitewright.dev/image-id: registry.example.edu/train@{IMAGE}
+        testbed.sitewright.dev/image-id: {image}
 {annotations}
     spec:
       restartPolicy: Never

@@ -64,7 +64,7 @@ fn site(server: &S3Server, secret: &str) -> Site {
     };
     let endpoint = Url::parse(&server.url()).unwrap();
     let (region, buckets) = ("us-east-1".to_owned(), None);
-    let s3 = vec![S3 { endpoint, region, buckets, login: Some(login) }];
+    let s3 = vec![S3 { endpoint, region, buckets, login: Some(login), list: true }];
     Site::new(Stores { s3, ..Stores::default() })
 }
 

@@ -62,7 +62,7 @@ pub(super) fn version(id: &EntityId, with: &Resolving<'_>) -> Result<Vec<Stateme
 
 /// Returns what `s3://BUCKET/KEY` leads to now.
 ///
-/// In a bucket without versions that is its content, where the server has a digest of that; else there is nothing to
+/// Of a folder that is the list of what is below it, where the site wants that. In a bucket without versions it is its content, where the server has a digest of that; else there is nothing to
 /// lead to, and only size and checksums of the time are recorded, of the name.
 pub(super) fn name(
     id: &EntityId,
@@ -72,6 +72,9 @@ pub(super) fn name(
     let unknown = || Unresolved::Unknown(format!("`{}` names no object", shown(uri)));
     let (bucket, key) =
         uri.strip_prefix("s3://").and_then(|rest| rest.split_once('/')).ok_or_else(unknown)?;
+    if key.ends_with('/') && store(bucket, with)?.list {
+        return Ok(prefix_manifest(uri, false, with)?.statements(id, with));
+    }
     if key.is_empty() || key.ends_with('/') {
         return Err(unknown());
     }
