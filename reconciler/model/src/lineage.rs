@@ -16,6 +16,7 @@ mod graph;
 mod id;
 pub mod node;
 pub mod picture;
+pub mod policy;
 mod record;
 mod relation;
 #[cfg(test)]

@@ -43,5 +43,5 @@ pub(crate) use self::{
     polls::Polls,
     reconcile::{Following, Reconciler, Told, Trigger},
     shard::Shard,
-    web::{Measure, Web, hook_routes, serve, status_routes},
+    web::{Identity, Looked, Measure, RecordMeasure, Web, hook_routes, serve, status_routes},
 };

@@ -4,6 +4,7 @@ use std::{
 };
 
 use clap::Args;
+use futures::future::join_all;
 use jiff::Timestamp;
 use sitewright_cluster::{CancellationToken, Cluster, Error, Listener};
 use sitewright_model::{
@@ -17,11 +18,12 @@ use tokio::net::TcpListener;
 use super::{apply::time, notifications, site::SiteArgument};
 use crate::{
     agent::{
-        Claims, FileEvents, Fleet, Following, History, Measure, News, Notifier, Outbox, Pace,
-        Polls, Reason, Reconciler, Shard, Told, Trigger, Web, hook_routes, serve, status_routes,
+        Claims, FileEvents, Fleet, Following, History, Identity, Measure, News, Notifier, Outbox,
+        Pace, Polls, Reason, Reconciler, RecordMeasure, Shard, Told, Trigger, Web, hook_routes,
+        serve, status_routes,
     },
     cli::{Context, Exit, Failure, LogFormat, Stage},
-    lineage::{Lookups, Recorder, Setup},
+    lineage::{Admission, Lookups, Recorder, Setup},
     output::words,
 };
 
@@ -85,6 +87,13 @@ pub(crate) struct Agent {
     /// A file of LineageSettings: what may be looked up of what runs name, and which models are read
     #[arg(long, value_name = "FILE", requires = "lineage")]
     lineage_settings: Option<PathBuf>,
+    /// Where the API server asks, over TLS, whether what is to serve meets the settings' policy, for example
+    /// 0.0.0.0:8443 [default: nowhere]
+    #[arg(long, value_name = "ADDRESS", requires = "lineage_settings", conflicts_with = "site")]
+    lineage_admission: Option<SocketAddr>,
+    /// The folder of tls.crt and tls.key for it
+    #[arg(long, value_name = "DIR", default_value = "/etc/sitewright/tls")]
+    lineage_admission_tls: PathBuf,
 }
 
 const EXAMPLES: &str = "\
@@ -114,7 +123,7 @@ impl Agent {
         let pace = Pace { poll: self.poll, resync: self.resync };
         context.interrupt.enter(Stage::Applying);
         let stop = context.interrupt.token();
-        let recorder = self.recorder(&cluster, lookups);
+        let recorder = self.recorder(&cluster, lookups, RecordMeasure::default());
         let chronicle = recorder.as_ref().map(Recorder::chronicle).unwrap_or_default();
         let record = record(recorder, &cluster, &stop);
         let following = Following {
@@ -158,7 +167,7 @@ impl Agent {
         let metrics = web.metrics.clone();
         let cluster =
             cluster.telling(Listener::new(move |verb, code| metrics.requested(verb, code)));
-        let served = context.wait(self.open(&web))?;
+        let served = context.wait(self.open(&web, self.admission(&cluster, &settings)))?;
         let worked = context.wait(async {
             // the listeners outlive the work, so that Kubernetes sees it end in peace
             let over = CancellationToken::new();
@@ -228,7 +237,7 @@ impl Agent {
             tracing::warn!("lineage: nothing is looked up: {mistakes}");
             None
         });
-        let recorder = self.recorder(cluster, lookups);
+        let recorder = self.recorder(cluster, lookups, web.metrics.record());
         let chronicle = recorder.as_ref().map(Recorder::chronicle).unwrap_or_default();
         let web = Web { chronicle, ..web.clone() };
         let over = CancellationToken::new();
@@ -240,10 +249,15 @@ impl Agent {
     }
 
     /// Opens the record, where there is to be one.
-    fn recorder(&self, cluster: &Cluster, lookups: Option<Lookups>) -> Option<Recorder> {
+    fn recorder(
+        &self,
+        cluster: &Cluster,
+        lookups: Option<Lookups>,
+        measure: RecordMeasure,
+    ) -> Option<Recorder> {
         let (dir, key) = (self.lineage.clone()?, self.lineage_key.clone()?);
         let cluster = ClusterId::new(cluster.facts().uid.to_string());
-        Some(Recorder::new(Setup { dir, key, cluster, lookups }))
+        Some(Recorder::new(Setup { dir, key, cluster, lookups, measure }))
     }
 
     /// Reads what may be looked up.
@@ -274,14 +288,29 @@ impl Agent {
     }
 
     /// Opens the listeners.
-    async fn open(&self, web: &Web) -> Result<Served, Diagnostic> {
-        let status =
-            (listener(self.listen, "probes and metrics").await?, status_routes(web.clone()));
-        let hooks = match self.hooks {
-            Some(address) => Some((listener(address, "webhooks").await?, hook_routes(web.clone()))),
-            None => None,
-        };
-        Ok(Served { listeners: [Some(status), hooks] })
+    async fn open(&self, web: &Web, admission: Option<Admission>) -> Result<Served, Diagnostic> {
+        let mut listeners = Vec::new();
+        let status = listener(self.listen, "probes and metrics").await?;
+        listeners.push((status, status_routes(web.clone()), None));
+        if let Some(address) = self.hooks {
+            let hooks = listener(address, "webhooks").await?;
+            listeners.push((hooks, hook_routes(web.clone()), None));
+        }
+        if let Some((address, admission)) = self.lineage_admission.zip(admission) {
+            let reviews = listener(address, "admission reviews").await?;
+            let identity = Identity::new(self.lineage_admission_tls.clone());
+            listeners.push((reviews, admission.routes(), Some(identity)));
+        }
+        Ok(Served { listeners })
+    }
+
+    /// Returns what answers whether something may serve, where that is asked.
+    fn admission(&self, cluster: &Cluster, settings: &Settings) -> Option<Admission> {
+        self.lineage_admission?;
+        let cluster = ClusterId::new(cluster.facts().uid.to_string());
+        // a file that is broken refuses nothing; that it is, is said where it is read to look things up
+        let policy = self.lookups(settings).ok().flatten().map(|lookups| lookups.policy);
+        Some(Admission::new(self.lineage.clone()?, cluster, policy.unwrap_or_default()))
     }
 }
 
@@ -294,19 +323,14 @@ async fn record(recorder: Option<Recorder>, cluster: &Cluster, stop: &Cancellati
 
 /// What is served, and where.
 struct Served {
-    listeners: [Option<(TcpListener, axum::Router)>; 2],
+    listeners: Vec<(TcpListener, axum::Router, Option<Identity>)>,
 }
 
 impl Served {
     /// Serves until it is over.
     async fn run(self, over: &CancellationToken) {
-        let serve = |served: Option<(TcpListener, axum::Router)>| async move {
-            if let Some((listener, routes)) = served {
-                serve(listener, routes, over.clone()).await;
-            }
-        };
-        let [status, hooks] = self.listeners;
-        tokio::join!(serve(status), serve(hooks));
+        let serve = |(listener, routes, identity)| serve(listener, routes, identity, over.clone());
+        join_all(self.listeners.into_iter().map(serve)).await;
     }
 }
 
@@ -315,7 +339,7 @@ async fn listener(address: SocketAddr, what: &str) -> Result<TcpListener, Diagno
     let cannot = |error: io::Error| {
         let message = format!("the agent cannot listen at {address}: {error}");
         Diagnostic::error(machine::BAD_ARGUMENT, message)
-            .help("say another address with --listen or --hooks")
+            .help("say another address with --listen, --hooks or --lineage-admission")
     };
     let listener = TcpListener::bind(address).await.map_err(cannot)?;
     // another one than was asked for where its port is 0

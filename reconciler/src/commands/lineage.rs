@@ -1,3 +1,5 @@
+mod check;
+
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -67,6 +69,8 @@ enum Asked {
     Reproduce(Plain),
     /// In what two models differ
     Diff(Two),
+    /// Whether the code of what serves is known as well as the site demands
+    Check(check::Check),
     /// The intervals in which something may have been missed
     Gaps(Nothing),
     /// Prove that the record is what was signed, offline
@@ -253,6 +257,7 @@ impl Lineage {
                     TextOrJson::Json => json(&graph.gaps),
                 }
             }
+            Asked::Check(asked) => return asked.run(context),
             Asked::Verify(asked) => return asked.run(context),
             Asked::Attest(asked) => asked.run()?,
             Asked::Export(asked) => asked.run()?,

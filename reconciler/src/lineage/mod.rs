@@ -3,6 +3,7 @@
 //! Comes in: sightings of workloads, and what the agent did. Goes out: records in the ledger. Never: a write to an object
 //! of somebody, a wait of the agent for the record, or a failure of it because of one of the record.
 
+mod admission;
 mod chronicle;
 mod queue;
 mod recorder;
@@ -10,9 +11,10 @@ mod resolver;
 mod settings;
 
 pub(crate) use self::{
+    admission::Admission,
     chronicle::Chronicle,
     recorder::{Recorder, Setup},
-    settings::Lookups,
+    settings::{Lookups, read_policy},
 };
 
 use std::path::Path;

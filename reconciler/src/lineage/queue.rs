@@ -27,8 +27,8 @@ const REST: Duration = Duration::from_secs(60);
 pub(super) enum What {
     /// Look up what it is, or where it leads.
     Look,
-    /// Read its bytes: it is a model.
-    Read,
+    /// Read its bytes: it is a model that this run has made, or this service serves.
+    Read(EntityId),
     /// See whether it changed while this run used it.
     Compare(EntityId),
 }

@@ -27,6 +27,8 @@ use sitewright_model::{
 };
 use tokio::sync::mpsc;
 
+use crate::agent::RecordMeasure;
+
 use super::{
     chronicle::{Chronicle, Entry},
     resolver::Resolver,
@@ -68,6 +70,8 @@ pub(crate) struct Setup {
     pub(crate) cluster: ClusterId,
     /// What may be looked up; nothing where there is none.
     pub(crate) lookups: Option<Lookups>,
+    /// What is measured.
+    pub(crate) measure: RecordMeasure,
 }
 
 /// The recorder of one cluster.
@@ -90,7 +94,8 @@ impl Recorder {
         let over = Arc::clone(&is_over);
         if let Some(lookups) = setup.lookups.clone() {
             let (dir, found, is_over) = (setup.dir.clone(), sender.clone(), Arc::clone(&is_over));
-            let resolver = Resolver { dir, lookups, found, is_over };
+            let measure = setup.measure.clone();
+            let resolver = Resolver { dir, lookups, found, is_over, measure };
             // nobody waits for its end: what it was at is begun again
             let thread = std::thread::Builder::new().name("resolver".into());
             let thread = thread.spawn(move || resolver.run());
@@ -178,6 +183,7 @@ struct Desk {
     /// Since when nobody recorded, where the log was written before.
     since: Option<Timestamp>,
     is_complete: bool,
+    measure: RecordMeasure,
 }
 
 impl Desk {
@@ -207,6 +213,7 @@ impl Desk {
             missed: BTreeMap::new(),
             since: if is_new { None } else { alive },
             is_complete: false,
+            measure: setup.measure.clone(),
         };
         desk.begin(is_new)?;
         Ok(desk)
@@ -252,6 +259,7 @@ impl Desk {
     fn note_losses(&mut self) {
         let lost = self.lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
+            self.measure.lost(lost);
             let now = Timestamp::now();
             self.blind(
                 now,
@@ -287,6 +295,7 @@ impl Desk {
         }
         let now = Timestamp::now();
         let record = Record::new(kind, now, subject.clone(), said).within(namespace);
+        self.measure.recorded();
         self.writer.record(vec![record], now);
     }
 
@@ -345,6 +354,7 @@ impl Desk {
             Sighting::Gone(object) => self.is(&object, true),
             Sighting::Missed { kind, since, why } => {
                 self.writer.sees(false);
+                self.measure.sees(false);
                 self.missed.entry(kind).or_insert((since, why));
                 Ok(())
             }
@@ -362,7 +372,9 @@ impl Desk {
     }
 
     fn sees(&self) {
-        self.writer.sees(self.is_complete && self.missed.is_empty());
+        let sees = self.is_complete && self.missed.is_empty();
+        self.measure.sees(sees);
+        self.writer.sees(sees);
     }
 
     fn is(&mut self, object: &Object, is_gone: bool) -> Result<(), Error> {

@@ -7,7 +7,7 @@
 //! It has no state of its own on the disk: what has no `resolution` in the log is looked up when it starts.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     path::{Component, Path, PathBuf},
     sync::{
         Arc,
@@ -18,10 +18,10 @@ use std::{
 };
 
 use jiff::Timestamp;
-use sitewright_ledger::{Error, Index, Reading};
+use sitewright_ledger::{Ask, Error, Index, Question, Reader, Reading};
 use sitewright_model::{
     format::lineage::Models,
-    lineage::{EntityId, EntityKind, Grade, Record, Relation, Source, Statement},
+    lineage::{EntityId, EntityKind, Grade, Record, Relation, Source, Statement, policy},
     terminal,
 };
 use sitewright_source::resolve::{
@@ -29,6 +29,8 @@ use sitewright_source::resolve::{
     tree::{self, Gently, TreeError},
 };
 use tokio::sync::mpsc;
+
+use crate::agent::{Looked, RecordMeasure};
 
 use super::{
     queue::{Queue, Task, What},
@@ -59,6 +61,9 @@ const PLACES: usize = 8;
 const STRIDE: u64 = 256;
 const BACKLOG: usize = 1_000;
 
+/// How often live services are judged.
+const JUDGE: Duration = Duration::from_secs(15);
+
 /// Threads that read one model.
 const THREADS: usize = 4;
 
@@ -68,6 +73,7 @@ pub(super) struct Resolver {
     pub(super) lookups: Lookups,
     pub(super) found: mpsc::Sender<Item>,
     pub(super) is_over: Arc<AtomicBool>,
+    pub(super) measure: RecordMeasure,
 }
 
 /// The resolver at work.
@@ -75,14 +81,18 @@ struct Desk {
     lookups: Lookups,
     found: mpsc::Sender<Item>,
     is_over: Arc<AtomicBool>,
-    log: Reading,
-    index: Index,
+    measure: RecordMeasure,
+    reader: Reader,
     queue: Queue,
     /// The first leaf that was not looked at.
     next: u64,
     /// The last thing of those that were there at the start, while there are more.
     backlog: Option<i64>,
     looked: HashMap<(EntityId, What), Instant>,
+    /// When live services were judged last, and how many leaves there were.
+    judged: Option<(Instant, u64)>,
+    /// Those that did not meet what is demanded.
+    unmet: BTreeSet<String>,
 }
 
 impl Resolver {
@@ -102,23 +112,32 @@ impl Resolver {
     }
 
     fn open(&self) -> Result<Desk, Error> {
-        let log = Reading::open(&self.dir)?;
-        let index = Index::open(&self.dir, &log)?;
+        let reader = Reader::open(&self.dir)?;
         Ok(Desk {
             lookups: self.lookups.clone(),
             found: self.found.clone(),
             is_over: Arc::clone(&self.is_over),
-            next: log.leaves()?,
-            log,
-            index,
+            measure: self.measure.clone(),
+            next: reader.log().leaves()?,
+            reader,
             queue: Queue::default(),
             backlog: Some(0),
             looked: HashMap::new(),
+            judged: None,
+            unmet: BTreeSet::new(),
         })
     }
 }
 
 impl Desk {
+    fn log(&self) -> &Reading {
+        self.reader.log()
+    }
+
+    fn index(&self) -> &Index {
+        self.reader.index()
+    }
+
     fn is_over(&self) -> bool {
         self.is_over.load(Ordering::Relaxed)
     }
@@ -130,7 +149,10 @@ impl Desk {
                 Some(task) => self.carry_out(task)?,
                 // what was there before comes after what is new
                 None if self.backlog.is_some() => self.take_up()?,
-                None => std::thread::park_timeout(PAUSE),
+                None => {
+                    self.judge()?;
+                    std::thread::park_timeout(PAUSE);
+                }
             }
         }
         Ok(())
@@ -140,13 +162,13 @@ impl Desk {
 
     /// Reads what was recorded since.
     fn follow(&mut self) -> Result<(), Error> {
-        let leaves = self.log.leaves()?;
+        let leaves = self.log().leaves()?;
         if self.next >= leaves {
             return Ok(());
         }
-        self.index.fold(&self.log)?;
+        self.reader.refresh()?;
         while self.next < leaves && !self.is_over() {
-            let bodies = self.log.bodies(self.next, STRIDE.min(leaves - self.next))?;
+            let bodies = self.log().bodies(self.next, STRIDE.min(leaves - self.next))?;
             self.next += bodies.len() as u64;
             for body in bodies.into_iter().flatten() {
                 if let Ok(record) = serde_json::from_slice::<Record>(&body) {
@@ -163,11 +185,11 @@ impl Desk {
             match statement {
                 Statement::Edge { from, relation: Relation::GeneratedBy, to, .. } => {
                     if self.has_ended(to)? {
-                        self.want_made(from, namespace);
+                        self.want_made(from, to, namespace);
                     }
                 }
-                Statement::Edge { relation: Relation::Serves, to, .. } => {
-                    self.want_made(to, namespace);
+                Statement::Edge { from, relation: Relation::Serves, to, .. } => {
+                    self.want_made(to, from, namespace);
                 }
                 Statement::Edge { relation, to, .. } if names(*relation) => {
                     self.want(to, What::Look, namespace);
@@ -175,10 +197,10 @@ impl Desk {
                 Statement::Fact { of, field, .. }
                     if of.kind() == EntityKind::Run && ends(field) =>
                 {
-                    for made in self.index.ties_to(of, Relation::GeneratedBy)? {
-                        self.want_made(&made, namespace);
+                    for made in self.index().ties_to(of, Relation::GeneratedBy)? {
+                        self.want_made(&made, of, namespace);
                     }
-                    for used in self.index.ties_from(of, Relation::Used)? {
+                    for used in self.index().ties_from(of, Relation::Used)? {
                         if is_folder(&used) {
                             self.want(&used, What::Compare(of.clone()), namespace);
                         }
@@ -192,17 +214,18 @@ impl Desk {
 
     fn has_ended(&self, run: &EntityId) -> Result<bool, Error> {
         for field in ["outcome", "incomplete", "goneAt"] {
-            if self.index.last_word(run, field)?.is_some() {
+            if self.index().last_word(run, field)?.is_some() {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// Wants what was made, or is served, to be read or else looked up.
-    fn want_made(&mut self, id: &EntityId, namespace: Option<&String>) {
+    /// Wants what `by` has made, or serves, to be read or else looked up.
+    fn want_made(&mut self, id: &EntityId, by: &EntityId, namespace: Option<&String>) {
         let is_model = id.kind() == EntityKind::Ref && self.lookups.models_of(id.rest()).is_some();
-        self.want(id, if is_model { What::Read } else { What::Look }, namespace);
+        let what = if is_model { What::Read(by.clone()) } else { What::Look };
+        self.want(id, what, namespace);
     }
 
     fn want(&mut self, id: &EntityId, what: What, namespace: Option<&String>) {
@@ -210,7 +233,7 @@ impl Desk {
             id.kind(),
             EntityKind::Commit | EntityKind::Image | EntityKind::Data | EntityKind::Ref
         );
-        if !is_asked_for || (!self.lookups.asks && what != What::Read) {
+        if !is_asked_for || (!self.lookups.asks && !matches!(what, What::Read(_))) {
             return;
         }
         let stands = if id.kind() == EntityKind::Ref { LEADS } else { STANDS };
@@ -226,16 +249,17 @@ impl Desk {
     /// Takes up what was there before, some at a time.
     fn take_up(&mut self) -> Result<(), Error> {
         let Some(after) = self.backlog else { return Ok(()) };
-        let found = self.index.unresolved(after, BACKLOG)?;
+        let found = self.index().unresolved(after, BACKLOG)?;
         self.backlog = found.last().map(|(number, _)| *number);
         for (_, id) in found {
-            let made_by = self.index.ties_from(&id, Relation::GeneratedBy)?;
-            let mut is_made = !self.index.ties_to(&id, Relation::Serves)?.is_empty();
+            let made_by = self.index().ties_from(&id, Relation::GeneratedBy)?;
+            let mut is_made = !self.index().ties_to(&id, Relation::Serves)?.is_empty();
             for run in &made_by {
                 is_made |= self.has_ended(run)?;
             }
             if is_made {
-                self.want_made(&id, None);
+                // what is there by now may not be what was there then: it is tied to nobody
+                self.want_made(&id, &id, None);
             } else if made_by.is_empty() {
                 self.want(&id, What::Look, None);
             }
@@ -251,10 +275,17 @@ impl Desk {
         }
         self.looked.insert((task.id.clone(), task.what.clone()), Instant::now());
         let done = match &task.what {
-            What::Read => self.read(&task.id),
+            What::Read(by) => self.read(&task.id, by),
             What::Look => self.look(&mut task)?,
             What::Compare(run) => self.compare(&task.id, run)?,
         };
+        let result = match &done {
+            Ok(_) => Looked::Found,
+            Err((Unresolved::Gone(_), _)) => Looked::Gone,
+            Err((Unresolved::Away(_), _)) => Looked::Away,
+            Err(_) => Looked::Refused,
+        };
+        self.measure.looked_up(result, self.queue.len());
         let said = match done {
             Ok(said) => said,
             Err((unresolved, _)) if unresolved.is_temporary() => {
@@ -292,12 +323,46 @@ impl Desk {
         Resolving { settings, reach, now, deadline: DEADLINE, keys, stores }
     }
 
+    /// Judges the live services, now and then and if anything was recorded since.
+    fn judge(&mut self) -> Result<(), Error> {
+        let leaves = self.log().leaves()?;
+        let is_due =
+            self.judged.is_none_or(|(when, before)| before != leaves && when.elapsed() >= JUDGE);
+        if !is_due || self.lookups.policy.serving.is_empty() {
+            return Ok(());
+        }
+        self.judged = Some((Instant::now(), leaves));
+        let mut unmet = BTreeSet::new();
+        for (service, namespace) in self.index().open_things(EntityKind::Service)? {
+            let rule = namespace.as_deref().and_then(|name| self.lookups.policy.of(name));
+            let Some(rule) = rule else { continue };
+            if self.is_over() {
+                return Ok(());
+            }
+            let verdict = policy::judge(&self.reader.ask(&of(&service))?, &rule.demand());
+            if verdict.is_met() {
+                continue;
+            }
+            let name = terminal::clean(&verdict.name);
+            if !self.unmet.contains(&name) {
+                let why = terminal::clean(&verdict.reasons.join("; "));
+                tracing::warn!(
+                    "lineage: {name} serves a model that does not meet the site's policy: {why}"
+                );
+            }
+            unmet.insert(name);
+        }
+        self.measure.unmet(unmet.len());
+        self.unmet = unmet;
+        Ok(())
+    }
+
     /// Looks up what something is, at the places where it is said to be.
-    fn look(&self, task: &mut Task) -> Result<Looked, Error> {
+    fn look(&self, task: &mut Task) -> Result<Answer, Error> {
         let id = &task.id;
         let mut places: Vec<Option<String>> = match id.kind() {
             EntityKind::Ref => vec![Some(id.rest().to_owned())],
-            _ => self.index.words(id, "uri", PLACES)?.into_iter().map(Some).collect(),
+            _ => self.index().words(id, "uri", PLACES)?.into_iter().map(Some).collect(),
         };
         if places.is_empty() {
             places.push(None);
@@ -318,8 +383,8 @@ impl Desk {
     }
 
     /// Sees whether a folder of a bucket is what it was when the run began.
-    fn compare(&self, id: &EntityId, run: &EntityId) -> Result<Looked, Error> {
-        let before = self.index.led_to(id, Grade::Inferred, EntityKind::Data)?;
+    fn compare(&self, id: &EntityId, run: &EntityId) -> Result<Answer, Error> {
+        let before = self.index().led_to(id, Grade::Inferred, EntityKind::Data)?;
         let found = match resolve::resolve(id, Some(id.rest()), &self.resolving()) {
             Ok(found) => found,
             Err(unresolved) => return Ok(Err((unresolved, Vec::new()))),
@@ -340,14 +405,18 @@ impl Desk {
         Ok(Ok(said))
     }
 
-    /// Reads the bytes of a model.
-    fn read(&self, id: &EntityId) -> Looked {
+    /// Reads the bytes of a model, for who has made it or serves it.
+    fn read(&self, id: &EntityId, by: &EntityId) -> Answer {
         let unknown = || Unresolved::Unknown("no model of the settings".to_owned());
         let Some((models, rest)) = self.lookups.models_of(id.rest()) else {
             return Err((unknown(), Vec::new()));
         };
         let pace = Pace::new(models.bytes_per_second, &self.is_over);
-        let wait = |bytes: usize| pace.wait(bytes);
+        let measure = &self.measure;
+        let wait = |bytes: usize| {
+            measure.hashed(bytes);
+            pace.wait(bytes);
+        };
         let threads = available_parallelism().map_or(1, usize::from).min(THREADS);
         let gently = Gently { threads, pace: &wait, ..Gently::new(&self.is_over) };
         let now = Timestamp::now();
@@ -363,14 +432,41 @@ impl Desk {
             },
         };
         match hashed {
-            Ok(hashed) => Ok(hashed.statements(id, now)),
+            Ok(hashed) => {
+                let mut said = hashed.statements(id, now);
+                said.extend(tied(by, &hashed.id()));
+                Ok(said)
+            }
             Err(unresolved) => Err(with_statements(unresolved, id)),
         }
     }
 }
 
+/// Asks what a thing came from.
+pub(super) fn of(id: &EntityId) -> Ask {
+    let question = Question::Of(id.to_string());
+    Ask { question, limit: Grade::Unknown, namespaces: None }
+}
+
 /// What was found, or why nothing was and what is to be recorded of that.
-type Looked = Result<Vec<Statement>, (Unresolved, Vec<Statement>)>;
+type Answer = Result<Vec<Statement>, (Unresolved, Vec<Statement>)>;
+
+/// Says that bytes were there once a run had ended, or when a service began: of several runs that wrote to one place, that
+/// tells whose they are.
+fn tied(by: &EntityId, tree: &EntityId) -> Option<Statement> {
+    let (from, relation, to, rule) = match by.kind() {
+        EntityKind::Run => {
+            let rule = "it was where the run says that it wrote, once the run had ended";
+            (tree, Relation::GeneratedBy, by, rule)
+        }
+        EntityKind::Service => {
+            let rule = "it was where the service reads its model, when the service was seen";
+            (by, Relation::Serves, tree, rule)
+        }
+        _ => return None,
+    };
+    Some(Statement::edge(from, relation, to, Grade::Inferred, &Source::rule(rule)))
+}
 
 fn with_statements(unresolved: Unresolved, id: &EntityId) -> (Unresolved, Vec<Statement>) {
     let said = unresolved.statements(id, id.rest());

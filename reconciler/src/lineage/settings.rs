@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use sitewright_model::{
     code::machine,
     diagnostic::{Diagnostic, Diagnostics},
-    format::lineage::{self as format, KeyLogin, Models},
+    format::lineage::{self as format, KeyLogin, Models, Policy},
     yaml,
 };
 use sitewright_source::{
@@ -29,6 +29,8 @@ pub(crate) struct Lookups {
     pub(super) keys: Vec<TrustedKey>,
     pub(super) stores: Stores,
     pub(super) models: Vec<Models>,
+    /// What is demanded of what serves.
+    pub(crate) policy: Policy,
 }
 
 impl Lookups {
@@ -37,11 +39,8 @@ impl Lookups {
     /// # Errors
     /// Every mistake in it, or a file that cannot be read.
     pub(crate) fn read(file: &Path, settings: Settings) -> Result<Option<Self>, Diagnostics> {
-        let text = read(file)?;
-        let name = file.display().to_string();
-        let text = yaml::text_of(&name, text.as_bytes())?;
-        let spec = format::parse(&name, text)?.value.spec;
-        if spec.resolve.is_none() && spec.models.is_empty() {
+        let spec = read_spec(file)?;
+        if spec.resolve.is_none() && spec.models.is_empty() && spec.policy.serving.is_empty() {
             return Ok(None);
         }
         let asks = spec.resolve.is_some();
@@ -57,6 +56,7 @@ impl Lookups {
             keys,
             stores: stores(&resolve, beside)?,
             models: spec.models,
+            policy: spec.policy,
         }))
     }
 
@@ -72,6 +72,20 @@ impl Lookups {
         let (models, rest) = found.max_by_key(|(models, _)| models.uri.len())?;
         Some((models, uri.get(uri.len() - rest..)?))
     }
+}
+
+/// Reads what a file of settings demands.
+///
+/// # Errors
+/// Every mistake in it, or it cannot be read.
+pub(crate) fn read_policy(file: &Path) -> Result<Policy, Diagnostics> {
+    read_spec(file).map(|spec| spec.policy)
+}
+
+fn read_spec(file: &Path) -> Result<format::LineageSpec, Diagnostics> {
+    let (text, name) = (read(file)?, file.display().to_string());
+    let text = yaml::text_of(&name, text.as_bytes())?;
+    Ok(format::parse(&name, text)?.value.spec)
 }
 
 fn trusted(key: &format::Key, beside: &Path) -> Result<TrustedKey, Diagnostics> {

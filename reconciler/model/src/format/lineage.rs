@@ -6,7 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Located, site::API_VERSION};
-use crate::diagnostic::Diagnostics;
+use crate::{
+    diagnostic::Diagnostics,
+    lineage::{Grade, policy::Demand},
+};
 
 pub(super) const KIND_OF_SETTINGS: &str = "LineageSettings";
 
@@ -55,6 +58,67 @@ pub struct LineageSpec {
     /// Models whose bytes are read once a run has made them, so that they have a digest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<Models>,
+    /// What is demanded of what serves.
+    #[serde(default, skip_serializing_if = "Policy::is_empty")]
+    pub policy: Policy,
+}
+
+/// What is demanded.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Policy {
+    /// What is demanded of models that serve; the first rule that has a service's namespace counts.
+    #[serde(default)]
+    pub serving: Vec<ServingRule>,
+}
+
+/// How well the code of a model that serves has to be known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ServingRule {
+    /// The namespaces, each by its name, or by how it begins and a `*`.
+    #[schemars(length(min = 1))]
+    pub namespaces: Vec<String>,
+    /// How it has to be known that the commit exists: `resolved` where the recorder has seen it on its server.
+    #[serde(default = "resolved")]
+    pub commit: Grade,
+    /// How it has to be known that the run ran it: `claimed` takes the researcher's word, `attested` a signature's.
+    #[serde(default = "claimed")]
+    pub tie: Grade,
+    /// Whether what does not meet it is refused when somebody makes it, where the agent is asked
+    /// (`--lineage-admission`); else it is only reported.
+    #[serde(default)]
+    pub enforce: bool,
+}
+
+fn resolved() -> Grade {
+    Grade::Resolved
+}
+
+fn claimed() -> Grade {
+    Grade::Claimed
+}
+
+impl Policy {
+    fn is_empty(&self) -> bool {
+        self.serving.is_empty()
+    }
+
+    /// Returns the rule for a namespace.
+    pub fn of(&self, namespace: &str) -> Option<&ServingRule> {
+        let has = |pattern: &String| match pattern.strip_suffix('*') {
+            Some(start) => namespace.starts_with(start),
+            None => pattern == namespace,
+        };
+        self.serving.iter().find(|rule| rule.namespaces.iter().any(has))
+    }
+}
+
+impl ServingRule {
+    /// Returns what it demands.
+    pub fn demand(&self) -> Demand {
+        Demand { commit: self.commit, tie: self.tie }
+    }
 }
 
 /// Where things are looked up.

@@ -10,7 +10,12 @@ use super::{
     approval::Approval, blueprint::Blueprint, lineage::LineageSettings, lock::Lock, site::Site,
 };
 use crate::{
-    lineage::{Graph, export::openlineage},
+    lineage::{
+        Graph,
+        compare::{Difference, Reproduction},
+        export::openlineage,
+        policy::Checked,
+    },
     plan::{DriftReport, Plan},
 };
 
@@ -34,6 +39,12 @@ pub fn all() -> Vec<(&'static str, Value)> {
             "lineage-graph.schema.json",
             of::<Graph>("lineage-graph.schema.json", SchemaSettings::for_serialize),
         ),
+        ("lineage-check.schema.json", written::<Checked>("lineage-check.schema.json")),
+        (
+            "lineage-reproduction.schema.json",
+            written::<Reproduction>("lineage-reproduction.schema.json"),
+        ),
+        ("lineage-difference.schema.json", written::<Difference>("lineage-difference.schema.json")),
     ];
     all.extend(openlineage::schemas());
     all

@@ -74,7 +74,7 @@ fn a_name_does_not_lead_out_of_the_bucket_or_repository_that_it_names() {
     let settings = Settings::new("/nonexistent");
     let endpoint = || Url::parse("http://127.0.0.1:1").unwrap();
     let (region, buckets) = ("us-east-1".to_owned(), Some(vec!["open".to_owned()]));
-    let s3 = vec![S3 { endpoint: endpoint(), region, buckets, login: None }];
+    let s3 = vec![S3 { endpoint: endpoint(), region, buckets, login: None, list: false }];
     let (access_key, secret_key) = ("k".to_owned(), Secret::new("s"));
     let lakefs = vec![LakeFs { endpoint: endpoint(), access_key, secret_key }];
     let stores = Stores { s3, lakefs, ..Stores::default() };

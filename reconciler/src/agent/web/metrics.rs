@@ -6,6 +6,7 @@
 mod components;
 mod labels;
 mod measure;
+mod record;
 #[cfg(test)]
 mod tests;
 
@@ -30,9 +31,11 @@ use self::labels::{
 };
 pub(crate) use self::{
     labels::{
-        CodeClass, Fetched, Forge, Hooked, NotificationKind, Notified, Reconciled, Stage, WaveStage,
+        CodeClass, Fetched, Forge, Hooked, Looked, NotificationKind, Notified, Reconciled, Stage,
+        WaveStage,
     },
     measure::Measure,
+    record::RecordMeasure,
 };
 
 /// Upper ends of the durations, in seconds: from a site that is rendered from the cache to an apply that waits for
@@ -80,6 +83,7 @@ struct Inner {
     fetches: Family<ResultOf, Counter>,
     webhooks: Family<labels::ForgeAndResult, Counter>,
     notifications: Family<NotificationOf, Counter>,
+    record: RecordMeasure,
     /// How the watches of each site do, and since when they are asked. Its lock is held while the text is written.
     watches: Mutex<BTreeMap<String, (Instant, WatchSigns)>>,
 }
@@ -252,6 +256,11 @@ impl Metrics {
         }
     }
 
+    /// Returns what the recorder measures with.
+    pub(crate) fn record(&self) -> RecordMeasure {
+        self.0.record.clone()
+    }
+
     /// Returns everything as OpenMetrics text.
     pub(crate) fn text(&self, now: Instant) -> String {
         let watching = self.watching();
@@ -303,6 +312,7 @@ impl Inner {
             fetches: Family::default(),
             webhooks: Family::default(),
             notifications: Family::default(),
+            record: RecordMeasure::default(),
             watches: Mutex::default(),
         };
         let registry = &mut inner.registry;
@@ -392,6 +402,7 @@ impl Inner {
             "Messages to forges, programs and chats by what came of them",
             inner.notifications.clone(),
         );
+        inner.record.register(registry);
         inner
     }
 }

@@ -4,13 +4,18 @@
 //! [`Trigger`](super::Trigger). Never: anything from a request into the agent but *that* somebody pushed.
 
 mod hooks;
+mod identity;
 mod metrics;
 mod server;
 mod vitals;
 
 pub(crate) use self::{
     hooks::{HookSecret, HookTarget, Hooks},
-    metrics::{Fetched, Measure, Metrics, NotificationKind, Notified, Reconciled, Stage},
+    identity::Identity,
+    metrics::{
+        Fetched, Looked, Measure, Metrics, NotificationKind, Notified, Reconciled, RecordMeasure,
+        Stage,
+    },
     server::{hook_routes, serve, status_routes},
     vitals::{BEAT, Vitals},
 };

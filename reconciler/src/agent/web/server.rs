@@ -36,6 +36,7 @@ use tokio::{
 use super::{
     Web,
     hooks::{Message, Verdict},
+    identity::Identity,
     metrics::{Forge, Hooked},
 };
 
@@ -147,7 +148,12 @@ async fn read(body: Body) -> Result<Vec<u8>, (StatusCode, Hooked)> {
 }
 
 /// Serves `routes` until it is stopped; then requests under way may end, for some seconds.
-pub(crate) async fn serve(listener: TcpListener, routes: Router, stop: CancellationToken) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    routes: Router,
+    identity: Option<Identity>,
+    stop: CancellationToken,
+) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
@@ -160,9 +166,16 @@ pub(crate) async fn serve(listener: TcpListener, routes: Router, stop: Cancellat
             Some(_) = connections.join_next() => {}
             (place, accepted) = accepted => match accepted {
                 Ok((socket, _)) => {
-                    let routes = routes.clone();
+                    let (routes, identity) = (routes.clone(), identity.clone());
                     connections.spawn(async move {
-                        connection(socket, routes).await;
+                        match identity {
+                            None => connection(socket, routes).await,
+                            Some(identity) => {
+                                if let Some(socket) = identity.accept(socket).await {
+                                    connection(socket, routes).await;
+                                }
+                            }
+                        }
                         drop(place);
                     });
                 }

@@ -1,3 +1,4 @@
+mod admission;
 mod network;
 mod rights;
 
@@ -18,6 +19,9 @@ const PORT: u16 = 8080;
 
 /// Where forges tell it of a push; a way there from outside is the site's to make.
 const HOOKS: u16 = 8081;
+
+/// Where the API server asks whether something may serve.
+const REVIEWS: u16 = 8443;
 
 /// Print what an agent in a cluster needs: SiteSync's definition, rights, a Deployment
 ///
@@ -58,6 +62,10 @@ pub(crate) struct Install {
     /// Look up what runs name, and read models, as lineage.yaml in the Secret sitewright-lineage says
     #[arg(long, requires = "lineage")]
     lineage_settings: bool,
+    /// Have the API server ask the agent whether what is to serve meets the policy of lineage.yaml; the certificate is
+    /// cert-manager's
+    #[arg(long, requires = "lineage_settings", conflicts_with = "shards")]
+    lineage_admission: bool,
     /// Print no NetworkPolicy
     #[arg(long)]
     no_network_policy: bool,
@@ -129,6 +137,9 @@ impl Install {
             objects.push(self.deployment(shard));
             objects.push(self.service(shard));
         }
+        if self.lineage_admission {
+            objects.extend(self.admission());
+        }
         objects
     }
 
@@ -170,6 +181,10 @@ impl Install {
         if self.lineage_settings {
             arguments.push("--lineage-settings=/etc/sitewright/lineage.yaml");
         }
+        let reviews = format!("--lineage-admission=0.0.0.0:{REVIEWS}");
+        if self.lineage_admission {
+            arguments.extend([&*reviews, "--lineage-admission-tls=/etc/sitewright-tls"]);
+        }
         let probe = |path: &str| json!({ "httpGet": { "path": path, "port": "http" }, "periodSeconds": 10 });
         let name = self.agent(shard);
         let mut mounts = vec![
@@ -191,6 +206,19 @@ impl Install {
                 "secretName": "sitewright-lineage", "optional": true, "defaultMode": 0o440,
             } }));
         }
+        let mut ports = vec![
+            json!({ "name": "http", "containerPort": PORT }),
+            json!({ "name": "hooks", "containerPort": HOOKS }),
+        ];
+        if self.lineage_admission {
+            ports.push(json!({ "name": "reviews", "containerPort": REVIEWS }));
+            let tls =
+                json!({ "name": "tls", "mountPath": "/etc/sitewright-tls", "readOnly": true });
+            mounts.push(tls);
+            volumes.push(json!({ "name": "tls", "secret": {
+                "secretName": admission::SECRET, "optional": true, "defaultMode": 0o440,
+            } }));
+        }
         let container = json!({
             "name": "agent",
             "image": self.image,
@@ -199,10 +227,7 @@ impl Install {
                 { "name": "SITEWRIGHT_CACHE_DIR", "value": "/var/cache/sitewright" },
                 { "name": "TMPDIR", "value": "/tmp" },
             ],
-            "ports": [
-                { "name": "http", "containerPort": PORT },
-                { "name": "hooks", "containerPort": HOOKS },
-            ],
+            "ports": ports,
             "livenessProbe": probe("/livez"),
             "readinessProbe": probe("/readyz"),
             "resources": {
@@ -260,15 +285,19 @@ impl Install {
 
     fn service(&self, shard: u8) -> Value {
         let name = self.agent(shard);
+        let mut ports = vec![
+            json!({ "name": "http", "port": PORT, "targetPort": "http" }),
+            json!({ "name": "hooks", "port": HOOKS, "targetPort": "hooks" }),
+        ];
+        if self.lineage_admission {
+            ports.push(json!({ "name": "reviews", "port": 443, "targetPort": "reviews" }));
+        }
         json!({
             "apiVersion": "v1", "kind": "Service",
             "metadata": self.metadata(&name),
             "spec": {
                 "selector": { "app.kubernetes.io/name": name },
-                "ports": [
-                    { "name": "http", "port": PORT, "targetPort": "http" },
-                    { "name": "hooks", "port": HOOKS, "targetPort": "hooks" },
-                ],
+                "ports": ports,
             },
         })
     }

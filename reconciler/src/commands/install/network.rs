@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{HOOKS, Install, PORT};
+use super::{HOOKS, Install, PORT, REVIEWS};
 
 /// Why it is as it is, for whoever reads the manifest.
 const WHY: &str = "Lets in who asks for metrics, from this cluster, and webhooks, from anywhere. What goes out stays open: \
@@ -19,6 +19,19 @@ impl Install {
         if let Some(map) = metadata.as_object_mut() {
             map.insert("annotations".into(), json!({ "kubernetes.io/description": WHY }));
         }
+        let mut ingress = vec![
+            // whoever scrapes it is in some namespace of this cluster
+            json!({
+                "from": [{ "namespaceSelector": {} }],
+                "ports": [{ "port": PORT, "protocol": "TCP" }],
+            }),
+            // a forge, by an Ingress or a load balancer, which may keep its address; messages are signed
+            json!({ "ports": [{ "port": HOOKS, "protocol": "TCP" }] }),
+        ];
+        if self.lineage_admission {
+            // the API server, which is in no namespace
+            ingress.push(json!({ "ports": [{ "port": REVIEWS, "protocol": "TCP" }] }));
+        }
         json!({
             "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
             "metadata": metadata,
@@ -26,15 +39,7 @@ impl Install {
                 // the agents of all shards
                 "podSelector": { "matchLabels": { "app.kubernetes.io/part-of": "sitewright" } },
                 "policyTypes": ["Ingress"],
-                "ingress": [
-                    // whoever scrapes it is in some namespace of this cluster
-                    {
-                        "from": [{ "namespaceSelector": {} }],
-                        "ports": [{ "port": PORT, "protocol": "TCP" }],
-                    },
-                    // a forge, by an Ingress or a load balancer, which may keep its address; messages are signed
-                    { "ports": [{ "port": HOOKS, "protocol": "TCP" }] },
-                ],
+                "ingress": ingress,
             },
         })
     }

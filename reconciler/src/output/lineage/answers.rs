@@ -3,6 +3,7 @@
 use sitewright_model::lineage::{
     Gap, Grade, Graph,
     compare::{Difference, Need, Reproduction, Sides},
+    policy::Verdict,
 };
 
 use crate::output::{
@@ -62,6 +63,24 @@ pub fn difference(difference: &Difference, _: &Look) -> String {
     if lines.is_empty() {
         lines.push("nothing is known in which they differ".to_owned());
     }
+    lines.join("\n") + "\n"
+}
+
+/// Returns whether each service or model meets what is demanded, and why not.
+pub fn verdicts(verdicts: &[Verdict], _: &Look) -> String {
+    let mut lines = Vec::new();
+    for verdict in verdicts {
+        let (word, look) =
+            if verdict.is_met() { ("ok", look::GOOD) } else { ("UNMET", look::FAIL) };
+        lines.push(format!("{} {}", paint(look, format!("{word:<6}")), clean(&verdict.name)));
+        lines.extend(verdict.reasons.iter().map(|reason| format!("         {}", clean(reason))));
+    }
+    let unmet = verdicts.iter().filter(|verdict| !verdict.is_met()).count();
+    lines.push(match (verdicts.len(), unmet) {
+        (0, _) => "nothing is served that anything is demanded of".to_owned(),
+        (all, 0) => format!("{all} checked, all meet what is demanded"),
+        (all, unmet) => format!("{all} checked, {unmet} do not meet what is demanded"),
+    });
     lines.join("\n") + "\n"
 }
 

@@ -44,6 +44,27 @@ metadata: { name: box, namespace: '{ns}' }
 spec: { size: 3 }
 ";
 
+/// The API server takes what has it ask the agent; the certificate is cert-manager's, which is not here.
+fn asks_before_something_serves(lab: &Lab) {
+    let asked = ["--lineage", "20Gi", "--lineage-settings", "--lineage-admission"];
+    let printed = lab.run(&[&["install", ".", "--namespace", "installed"], &asked[..]].concat());
+    assert_eq!(printed.code, 0, "{printed}");
+    let (others, ours): (Vec<_>, Vec<_>) = printed
+        .stdout
+        .split("---\n")
+        .partition(|text| text.contains("apiVersion: cert-manager.io"));
+    assert_eq!(others.len(), 2, "{printed}");
+    let webhook = "kind: ValidatingWebhookConfiguration";
+    assert!(ours.iter().any(|text| text.contains(webhook)), "{printed}");
+    let dry = ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "-"];
+    lab.kubectl_with(&dry, &ours.join("---\n"));
+    let deployment = ours.iter().find(|text| text.contains("kind: Deployment")).unwrap();
+    for argument in ["--lineage-settings=/etc/sitewright/lineage.yaml", "--lineage-admission-tls="]
+    {
+        assert!(deployment.contains(argument), "{deployment}");
+    }
+}
+
 #[test]
 fn the_rights_that_are_printed_for_a_site_are_enough_for_it_and_for_no_other() {
     let mut lab = Lab::new("installed");
@@ -70,6 +91,7 @@ fn the_rights_that_are_printed_for_a_site_are_enough_for_it_and_for_no_other() {
     }
     let without = lab.run(&["install", ".", "--no-network-policy"]);
     assert!(!without.stdout.contains("NetworkPolicy"), "{without}");
+    asks_before_something_serves(&lab);
 
     let account = "system:serviceaccount:installed:sitewright-agent";
     let groups = ["system:serviceaccounts", "system:serviceaccounts:installed"];

@@ -1,5 +1,6 @@
 //! Lineage: real Jobs on a real control plane, recorded by the agent, and what is answered about them.
 
+mod admission;
 mod lookups;
 
 use std::{

@@ -127,6 +127,20 @@ label! {
 }
 
 label! {
+    /// What came of a look at something that a run names.
+    Looked {
+        /// It is there.
+        Found = "found",
+        /// It is not there.
+        Gone = "gone",
+        /// It cannot be reached; it is tried again.
+        Away = "away",
+        /// Nobody looks up such a thing, or it may not be looked at, or is broken.
+        Refused = "refused",
+    }
+}
+
+label! {
     /// Who is told of a site.
     NotificationKind {
         /// The status of a commit at GitHub.
@@ -266,6 +280,11 @@ pub(super) struct NotificationOf {
     pub(super) site: String,
     pub(super) kind: NotificationKind,
     pub(super) result: Notified,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct LookedUp {
+    pub(super) result: Looked,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -20,6 +20,8 @@ fn everything() -> (Metrics, Instant) {
     let component = |name: &str| name.parse().unwrap();
     metrics.mended(site, &component("queues"), 2);
     metrics.notified(site, NotificationKind::GitLab, Notified::Delivered);
+    metrics.record().recorded();
+    metrics.record().looked_up(Looked::Gone, 2);
     let held = BTreeMap::from([(Hazard::EvictsJobs, 3)]);
     let levels = Levels {
         objects: Some(120),

@@ -24,7 +24,7 @@ struct Served {
 async fn served(routes: Router) -> Served {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
-    let ended = tokio::spawn(serve(listener, routes, stop.clone()));
+    let ended = tokio::spawn(serve(listener, routes, None, stop.clone()));
     Served { address, ended, stop: stop.drop_guard() }
 }
 
