@@ -2,7 +2,7 @@
 //!
 //! Comes in: a [`State`], and the status before. Goes out: the status now; equal where nothing changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use sitewright_cluster::{
@@ -95,12 +95,9 @@ fn carried_on(
     status.observed = status.observed.or_else(|| before.observed.clone());
     status.applied = status.applied.or_else(|| before.applied.clone());
     status.inventory = status.inventory.or_else(|| before.inventory.clone());
-    // times of one form are ordered as text
-    let oldest = status.history.last().map(|outcome| outcome.time.clone());
-    let older = before
-        .history
-        .iter()
-        .filter(|outcome| oldest.as_ref().is_none_or(|oldest| outcome.time < *oldest));
+    // what is not our own came before it, whatever the clock said then: it may have been set back since
+    let own: BTreeSet<String> = status.history.iter().map(|outcome| outcome.time.clone()).collect();
+    let older = before.history.iter().filter(|outcome| !own.contains(&outcome.time));
     status.history.extend(older.cloned());
     status.history.truncate(OUTCOMES);
     if !is_planned {
@@ -692,6 +689,12 @@ mod tests {
         assert_eq!(again.held, before.held, "since when it waits is no matter of the agent's life");
         let times: Vec<&str> = again.history.iter().map(|one| one.time.as_str()).collect();
         assert_eq!(times, [seconds(at(650)), seconds(at(0))]);
+        // a clock that was set back cuts nothing off
+        let mut back = busy();
+        back.outcomes[0].at = at(30);
+        let back = status(&back, Some(3), &again, at(800));
+        let times: Vec<&str> = back.history.iter().map(|one| one.time.as_str()).collect();
+        assert_eq!(times, [seconds(at(30)), seconds(at(650)), seconds(at(0))]);
 
         let released = status(&at_rest(), Some(3), &again, at(900));
         assert_eq!((released.held_changes, released.held.len()), (0, 0));

@@ -5,7 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sitewright_e2e::Lab;
+use serde_json::Value;
+use sitewright_e2e::{Lab, Running};
 use sitewright_testbed::Kueue;
 
 use super::control_plane;
@@ -22,6 +23,11 @@ fn site(gpus: u32) -> String {
 }
 
 fn job(name: &str, gpus: u32) -> String {
+    with_priority(name, gpus, "")
+}
+
+/// `priority` is one more label.
+fn with_priority(name: &str, gpus: u32, priority: &str) -> String {
     format!(
         r#"
 apiVersion: batch/v1
@@ -29,7 +35,7 @@ kind: Job
 metadata:
   name: {name}
   namespace: vision
-  labels: {{ kueue.x-k8s.io/queue-name: default }}
+  labels: {{ kueue.x-k8s.io/queue-name: default{priority} }}
 spec:
   template:
     metadata: {{ labels: {{ job: {name} }} }}
@@ -107,4 +113,41 @@ fn a_team_gets_the_quota_of_the_site_and_no_more() {
     assert_eq!(run.code, 0, "{run}");
     eventually("the job that waited runs", || phase("waits") == "Running");
     assert_eq!(phase("fits"), "Running", "a running job was touched");
+
+    a_preempted_run_has_two_attempts_and_the_reason(&lab, &phase);
+}
+
+/// A more urgent job takes the place of one that runs, which begins again after it: one run, as the record has it.
+fn a_preempted_run_has_two_attempts_and_the_reason(lab: &Lab, phase: &dyn Fn(&str) -> String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (ledger, key) = (path("ledger"), path("lineage.key"));
+    assert_eq!(lab.run(&["lineage", "key", "queues", "--to", &key]).code, 0);
+    let arguments = ["agent", "--site", ".", "--lineage", &ledger, "--lineage-key", &key];
+    let running = Running::start(&mut lab.command(&arguments));
+    let explain = |job: &str| {
+        let thing = format!("vision/{job}");
+        let run = lab.run(&["lineage", "of", &thing, "-o", "json", "--ledger", &ledger]);
+        if run.code == 0 { run.stdout } else { String::new() }
+    };
+    eventually("the run is recorded", || explain("waits").contains("attempt:"));
+    let urgent = with_priority("urgent", 4, ", kueue.x-k8s.io/priority-class: deadline");
+    lab.kubectl_with(&["apply", "-f", "-"], &urgent);
+    eventually("the urgent job runs", || phase("urgent") == "Running");
+    let preempted = |job: &str| explain(job).contains("Preempted");
+    eventually("it is recorded who had to go", || preempted("waits") || preempted("fits"));
+    let job = if preempted("waits") { "waits" } else { "fits" };
+    let done = "testbed.sitewright.dev/run-for=0s";
+    lab.kubectl(&["annotate", "pods", "-n", "vision", "-l", "job=urgent", done]);
+    eventually("the one that had to go runs again", || phase(job).contains("Running"));
+    let attempts = |job: &str| {
+        let answer: Value = serde_json::from_str(&explain(job)).unwrap_or_default();
+        let nodes = answer["nodes"].as_array().cloned().unwrap_or_default();
+        nodes.iter().filter(|node| node["kind"] == "attempt").count()
+    };
+    eventually("both attempts are of one run", || attempts(job) == 2);
+    running.handle().signal("TERM");
+    running.end();
+    let public = path("lineage.pub");
+    assert_eq!(lab.run(&["lineage", "verify", &ledger, "--key", &public]).code, 0);
 }
