@@ -21,6 +21,7 @@ mod record;
 mod relation;
 #[cfg(test)]
 mod sample;
+pub mod touch;
 mod workload;
 
 pub use self::{

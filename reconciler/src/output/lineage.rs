@@ -13,7 +13,7 @@ use sitewright_model::lineage::{
     picture::{Label, Line, Said, disputes, is_echo, label, lines},
 };
 
-pub use self::answers::{difference, explanation, gaps, reproduction, verdicts};
+pub use self::answers::{difference, explanation, gaps, reproduction, touched, verdicts};
 use super::{
     Detail, Look,
     look::{self, Glyphs, paint},

@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Edge, EntityId, EntityKind, Gap, Grade, Graph, Node, Relation};
+use super::{
+    Edge, EntityId, EntityKind, Gap, Grade, Graph, Node, Relation,
+    touch::{Touch, touches},
+};
 
 /// The name and version of the JSON form of [`Reproduction`].
 const REPRODUCTION: &str = "sitewright.dev/lineage-reproduction/v1";
@@ -42,6 +45,9 @@ pub struct RunAgain {
     pub needs: BTreeMap<Aspect, Vec<Need>>,
     /// Facts of the run and of its attempts, for example arguments and parameters.
     pub settings: BTreeMap<String, Need>,
+    /// What of the cluster's configuration may have touched it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub touched: Vec<Touch>,
 }
 
 /// Something that went into a run.
@@ -193,7 +199,8 @@ fn again(graph: &Graph, run: &Node) -> RunAgain {
     for of in needs.values_mut() {
         of.sort();
     }
-    RunAgain { run: run.id.clone(), name: run.title(), needs, settings }
+    let touched = touches(graph, run);
+    RunAgain { run: run.id.clone(), name: run.title(), needs, settings, touched }
 }
 
 fn aspect(edge: &Edge) -> Option<Aspect> {

@@ -1,9 +1,10 @@
 //! What is needed again, in what two differ, what is said of one thing.
 
 use sitewright_model::lineage::{
-    Gap, Grade, Graph,
+    EntityKind, Gap, Grade, Graph,
     compare::{Difference, Need, Reproduction, Sides},
     policy::Verdict,
+    touch::{Touch, touches},
 };
 
 use crate::output::{
@@ -11,6 +12,9 @@ use crate::output::{
     look::{self, paint},
     words::clean,
 };
+
+/// What may have touched a run: lines of it.
+const TOUCHES: usize = 30;
 
 /// Returns what is needed to make something again.
 pub fn reproduction(again: &Reproduction, _: &Look) -> String {
@@ -29,11 +33,39 @@ pub fn reproduction(again: &Reproduction, _: &Look) -> String {
             ));
         }
     }
+    let touched: Vec<Touch> = again.runs.iter().flat_map(|run| run.touched.clone()).collect();
+    lines.extend(touching(&touched));
     if !again.doubts.is_empty() {
         lines.push(paint(look::WARN, "not certain:").to_string());
         lines.extend(again.doubts.iter().map(|doubt| format!("  {}", clean(doubt))));
     }
     lines.join("\n") + "\n" + &gaps(&again.gaps)
+}
+
+/// Returns what of the cluster's configuration may have touched the runs of a graph.
+pub fn touched(graph: &Graph) -> String {
+    let runs = graph.of_kind(EntityKind::Run);
+    let touched: Vec<Touch> = runs.flat_map(|run| touches(graph, run)).collect();
+    touching(&touched).iter().fold(String::new(), |text, line| text + line + "\n")
+}
+
+fn touching(touched: &[Touch]) -> Vec<String> {
+    if touched.is_empty() {
+        return Vec::new();
+    }
+    let mut lines =
+        vec![paint(look::STRONG, "of the configuration, what may have touched it:").to_string()];
+    let further = touched.len().saturating_sub(TOUCHES);
+    lines.extend(touched.iter().take(TOUCHES).map(|touch| {
+        let Touch { epoch, what, of, because, during } = touch;
+        let what = if what == "object" { String::new() } else { format!("{what}: ") };
+        let when = if *during { "while it ran" } else { "before it" };
+        format!("  {what}{}  ({because}; {when}, {})", clean(of), epoch.short())
+    }));
+    if further > 0 {
+        lines.push(format!("  and {further} more: -o json has them all"));
+    }
+    lines
 }
 
 fn need(need: &Need) -> String {
