@@ -17,7 +17,7 @@ fn git(repository: &Repository, arguments: &[&str]) -> String {
 
 /// Tree ids of upstream's own repositories at these tags, read from clones of them: whoever moves a
 /// version in `tests/tools/charts` reads them anew with `git rev-parse TAG:FOLDER`.
-const UPSTREAM_TREES: [(&str, &str, &str, &str); 4] = [
+const UPSTREAM_TREES: [(&str, &str, &str, &str); 13] = [
     (
         "https://github.com/kubernetes-sigs/kueue",
         "v0.19.2",
@@ -41,6 +41,60 @@ const UPSTREAM_TREES: [(&str, &str, &str, &str); 4] = [
         "v1.0.4",
         "deploy/charts",
         "9c7b9849ed4783a91a236d2eb9a364835eeb2599",
+    ),
+    (
+        "https://github.com/NVIDIA/gpu-operator",
+        "v25.3.4",
+        "deployments/gpu-operator",
+        "943bd24750168e84245e74086e1576c07d1d4987",
+    ),
+    (
+        "https://github.com/volcano-sh/volcano",
+        "v1.15.1",
+        "installer/helm/chart/volcano",
+        "2b080af5b5a15a0ebd2c9533e2a7dbadb25a5b57",
+    ),
+    (
+        "https://github.com/argoproj/argo-workflows",
+        "v4.0.5",
+        "manifests/base",
+        "74c39ce3a15a61aaa399baf1ab67238d0928e4d2",
+    ),
+    (
+        "https://github.com/kubernetes-sigs/jobset",
+        "v0.12.0",
+        "charts/jobset",
+        "322e86f854571a91b64432d5cbcec78edc3507bc",
+    ),
+    (
+        "https://github.com/kubeflow/trainer",
+        "v2.3.0",
+        "charts/kubeflow-trainer",
+        "dbdf2f304c8dd664ba45d4439cbbd6d72f5b3986",
+    ),
+    (
+        "https://github.com/kserve/kserve",
+        "v0.20.0",
+        "charts/kserve-resources",
+        "97cd2fddb37f5546e587244574a24bbd35830ef2",
+    ),
+    (
+        "https://github.com/kserve/kserve",
+        "v0.20.0",
+        "charts/kserve-crd",
+        "a0361a4b2fd5ee46ef5001e97cd6d5463313d910",
+    ),
+    (
+        "https://github.com/prometheus-operator/prometheus-operator",
+        "v0.85.0",
+        "example/prometheus-operator-crd",
+        "b832878bb43c2ee615782ef9c29199914b61d7d7",
+    ),
+    (
+        "https://github.com/kubernetes/kube-state-metrics",
+        "v2.18.0",
+        "examples/standard",
+        "6acd283cbc2a52421585ab7df91a32e0f35e2461",
     ),
 ];
 

@@ -32,6 +32,8 @@ struct Upstream {
     name: &'static str,
     /// The Go module, pinned in `tests/tools/charts/go.mod`.
     module: &'static str,
+    /// The upstream tag, where the version of the module is another.
+    tag: Option<&'static str>,
     /// Where upstream's repository is.
     url: &'static str,
     /// The folders and files to keep.
@@ -50,36 +52,101 @@ struct Published {
 }
 
 /// What is mirrored; to add one, add its module to `tests/tools/charts` too.
-const UPSTREAMS: [Upstream; 3] = [
+const UPSTREAMS: [Upstream; 12] = [
     Upstream {
-        name: "kueue",
-        module: "sigs.k8s.io/kueue",
-        url: "https://github.com/kubernetes-sigs/kueue",
         paths: &["charts/kueue", "config/components/crd", "LICENSE"],
-        links: &[],
-        published: None,
+        ..Upstream::new("kueue", "sigs.k8s.io/kueue", "https://github.com/kubernetes-sigs/kueue")
     },
     Upstream {
-        name: "rook",
-        module: "github.com/rook/rook",
-        url: "https://github.com/rook/rook",
         paths: &["deploy/charts", "deploy/examples/crds.yaml", "LICENSE"],
         links: &[
             ("deploy/charts/rook-ceph/charts/library", "../../library"),
             ("deploy/charts/rook-ceph-cluster/charts/library", "../../library"),
         ],
-        published: None,
+        ..Upstream::new("rook", "github.com/rook/rook", "https://github.com/rook/rook")
     },
     Upstream {
-        name: "ceph-csi-operator",
-        module: "github.com/ceph/ceph-csi-operator",
-        url: "https://github.com/ceph/ceph-csi-operator",
         paths: &["deploy/charts", "LICENSE"],
-        links: &[],
         published: Some(Published {
             url: "https://ceph.github.io/ceph-csi-operator",
             charts: &["deploy/charts/ceph-csi-operator", "deploy/charts/ceph-csi-drivers"],
         }),
+        ..Upstream::new(
+            "ceph-csi-operator",
+            "github.com/ceph/ceph-csi-operator",
+            "https://github.com/ceph/ceph-csi-operator",
+        )
+    },
+    Upstream {
+        paths: &["deploy/charts/cert-manager", "LICENSE"],
+        ..Upstream::new(
+            "cert-manager",
+            "github.com/cert-manager/cert-manager",
+            "https://github.com/cert-manager/cert-manager",
+        )
+    },
+    Upstream {
+        // Its tags are no versions that Go knows: the module has the commit in its version.
+        tag: Some("v25.3.4"),
+        paths: &["deployments/gpu-operator", "LICENSE"],
+        ..Upstream::new(
+            "gpu-operator",
+            "github.com/NVIDIA/gpu-operator",
+            "https://github.com/NVIDIA/gpu-operator",
+        )
+    },
+    Upstream {
+        paths: &["installer/helm/chart/volcano", "LICENSE"],
+        links: &[
+            ("installer/helm/chart/volcano/crd/v1", "bases"),
+            ("installer/helm/chart/volcano/charts/jobflow/crd/v1", "bases"),
+        ],
+        ..Upstream::new("volcano", "volcano.sh/volcano", "https://github.com/volcano-sh/volcano")
+    },
+    Upstream {
+        paths: &["manifests/base", "manifests/cluster-install-no-crds", "LICENSE"],
+        ..Upstream::new(
+            "argo-workflows",
+            "github.com/argoproj/argo-workflows/v4",
+            "https://github.com/argoproj/argo-workflows",
+        )
+    },
+    Upstream {
+        paths: &["charts/jobset", "LICENSE"],
+        ..Upstream::new("jobset", "sigs.k8s.io/jobset", "https://github.com/kubernetes-sigs/jobset")
+    },
+    Upstream {
+        paths: &["charts/kubeflow-trainer", "LICENSE"],
+        ..Upstream::new(
+            "trainer",
+            "github.com/kubeflow/trainer/v2",
+            "https://github.com/kubeflow/trainer",
+        )
+    },
+    Upstream {
+        paths: &[
+            "charts/kserve-crd",
+            "charts/kserve-resources",
+            "charts/kserve-runtime-configs",
+            "LICENSE",
+        ],
+        ..Upstream::new("kserve", "github.com/kserve/kserve", "https://github.com/kserve/kserve")
+    },
+    Upstream {
+        paths: &["example/prometheus-operator-crd", "example/rbac", "LICENSE"],
+        ..Upstream::new(
+            "prometheus-operator",
+            "github.com/prometheus-operator/prometheus-operator",
+            "https://github.com/prometheus-operator/prometheus-operator",
+        )
+    },
+    Upstream {
+        paths: &["examples/standard", "LICENSE"],
+        ..Upstream::new(
+            "kube-state-metrics",
+            "k8s.io/kube-state-metrics/v2",
+            "https://github.com/kubernetes/kube-state-metrics",
+        )
     },
 ];
 
@@ -125,7 +192,6 @@ impl Mirrors {
         let folder = folder.canonicalize()?;
         let (mut repositories, mut rules) = (Vec::new(), Vec::new());
         for upstream in &UPSTREAMS {
-            let version = module::pinned_version(upstream.module)?;
             let cached = upstream.cached().with_context(|| format!("mirror {}", upstream.name))?;
             let path = folder.join(format!("{}.git", upstream.name));
             copy(&cached.join("repository.git"), &path)?;
@@ -135,7 +201,11 @@ impl Mirrors {
                 copy(&cached.join("charts"), &charts)?;
                 rules.push(Rule::new(published.url, &charts));
             }
-            repositories.push(Repository { upstream: upstream.url.into(), tag: version, path });
+            repositories.push(Repository {
+                upstream: upstream.url.into(),
+                tag: upstream.tag()?,
+                path,
+            });
         }
         let file = folder.join("mirrors.yaml");
         fs::write(&file, yaml(&rules))?;
@@ -171,6 +241,18 @@ impl Rule {
 }
 
 impl Upstream {
+    const fn new(name: &'static str, module: &'static str, url: &'static str) -> Self {
+        Self { name, module, url, tag: None, paths: &[], links: &[], published: None }
+    }
+
+    /// The upstream tag of the pinned version.
+    fn tag(&self) -> Result<String> {
+        match self.tag {
+            Some(tag) => Ok(tag.to_owned()),
+            None => module::pinned_version(self.module),
+        }
+    }
+
     /// The folder in the user cache that holds this mirror; made on the first call ever.
     fn cached(&self) -> Result<PathBuf> {
         let folder = cache_dir()?.join("mirrors").join(self.cache_name()?);
@@ -182,7 +264,7 @@ impl Upstream {
         let scratch = tempfile::Builder::new().prefix(".making-").tempdir_in(parent)?;
         let module = Module::download(self.module)?;
         let entries = module.entries(self.paths, self.links)?;
-        repository::write(&scratch.path().join("repository.git"), self, &module, &entries)?;
+        repository::write(&scratch.path().join("repository.git"), self, &entries)?;
         if let Some(published) = &self.published {
             charts::write(&scratch.path().join("charts"), published, &module, &entries)?;
         }

@@ -4,10 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
 use anyhow::{Context, Result};
 
-use super::{
-    Upstream,
-    module::{Entry, Module},
-};
+use super::{Upstream, module::Entry};
 
 /// Author and committer of every mirror: the commit must not depend on who makes it, or when.
 const SIGNATURE: &str = "Sitewright Testbed <testbed@sitewright.dev> 1767225600 +0000";
@@ -16,7 +13,6 @@ const SIGNATURE: &str = "Sitewright Testbed <testbed@sitewright.dev> 1767225600 
 pub(super) fn write(
     path: &Path,
     upstream: &Upstream,
-    module: &Module,
     entries: &BTreeMap<String, Entry>,
 ) -> Result<()> {
     fs::create_dir_all(path)?;
@@ -24,8 +20,9 @@ pub(super) fn write(
     // As the forges have it: any commit can be asked for, and blobs can be left out.
     git(path, &["config", "uploadpack.allowAnySHA1InWant", "true"], b"")?;
     git(path, &["config", "uploadpack.allowFilter", "true"], b"")?;
-    let message = format!("Charts of {} at {}\n", upstream.url, module.version);
-    let stream = import_stream(&message, &module.version, entries);
+    let tag = upstream.tag()?;
+    let message = format!("Charts of {} at {tag}\n", upstream.url);
+    let stream = import_stream(&message, &tag, entries);
     git(path, &["-c", "fastimport.unpackLimit=1", "fast-import", "--quiet", "--done"], &stream)?;
     // For clients of the dumb protocol, which only read files.
     git(path, &["update-server-info"], b"")?;
