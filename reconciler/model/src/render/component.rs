@@ -223,11 +223,13 @@ fn template_paths(input: &ComponentInput) -> Result<BTreeSet<String>, Diagnostic
 }
 
 /// Returns whether a file in a folder of templates makes objects: those that start with `_` are there to
-/// be included, others than YAML to be read by people.
+/// be included, others than YAML to be read by people, and a kustomization to be read by kustomize.
 fn is_manifest(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     let plain = name.strip_suffix(TEMPLATE).unwrap_or(name);
-    !name.starts_with('_') && [".yaml", ".yml", ".json"].iter().any(|end| plain.ends_with(end))
+    !name.starts_with('_')
+        && !["kustomization.yaml", "kustomization.yml"].contains(&plain)
+        && [".yaml", ".yml", ".json"].iter().any(|end| plain.ends_with(end))
 }
 
 fn no_template(input: &ComponentInput, entry: &str) -> Diagnostic {

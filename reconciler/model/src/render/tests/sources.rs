@@ -208,6 +208,24 @@ fn plain_manifests_take_the_namespace_of_their_source() {
 }
 
 #[test]
+fn a_kustomization_beside_manifests_is_left_to_kustomize() {
+    let blueprint = "sources: [{name: up, namespace: sys, manifests: {path: up}}]\n";
+    let kustomization = b"apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n";
+    let files = Files {
+        label: "up".into(),
+        entries: BTreeMap::from([
+            ("a.yaml".to_owned(), Arc::from(config_map("a").to_string().as_bytes())),
+            ("kustomization.yaml".to_owned(), Arc::from(kustomization.as_slice())),
+            ("below/kustomization.yml".to_owned(), Arc::from(kustomization.as_slice())),
+        ]),
+    };
+    let output = SourceOutput { name: "up".parse().unwrap(), text: SourceText::Manifests(files) };
+    let files = [("blueprint.yaml", blueprint), ("templates/x.md", "")];
+    let rendered = component(&input(&files, json!({})), &[output]).unwrap();
+    assert_eq!(rendered.objects.len(), 1);
+}
+
+#[test]
 fn the_name_of_a_hook_that_is_left_out_shows_no_secret() {
     let mut input =
         chart_input(CHART, json!({ "enabled": true, "replicas": 2, "token": "canary" }));
