@@ -74,7 +74,26 @@ fn pay_for(state: &State, text: &str) -> Result<(), Error> {
 fn to_json(state: &State, value: &Value) -> Result<String, Error> {
     let text = json_of(state, value)?.to_string();
     pay_for(state, &text)?;
-    Ok(text)
+    Ok(as_yaml(text))
+}
+
+/// Writes as escapes what JSON may hold as it is and YAML may not. In JSON such characters stand in texts only.
+fn as_yaml(json: String) -> String {
+    let is_no_yaml =
+        |one: char| matches!(one, '\u{7f}'..='\u{9f}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}');
+    if !json.contains(is_no_yaml) {
+        return json;
+    }
+    let mut text = String::with_capacity(json.len() + 8);
+    for one in json.chars() {
+        if is_no_yaml(one) {
+            // Writing to a text cannot fail.
+            let _ = write!(text, "\\u{:04x}", u32::from(one));
+        } else {
+            text.push(one);
+        }
+    }
+    text
 }
 
 /// `to_yaml`: the value as YAML text; with `indent=N` as a block below a key: each line on its own,

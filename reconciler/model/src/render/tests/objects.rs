@@ -45,6 +45,18 @@ data:
 }
 
 #[test]
+fn any_text_may_stand_in_a_template_as_json() {
+    let template = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: ns}\n\
+                    data: {once: {{ values.text | tojson }}, twice: {{ [values.text] | tojson | tojson }}}\n";
+    let text = "\u{7f}: \u{85}#\u{9f}\u{feff}'\"\\{{ x }}";
+    let rendered = render_one(template, json!({ "text": text })).unwrap();
+    let data = &bodies(&rendered)[0]["data"];
+    assert_eq!(data["once"], text);
+    let twice: Vec<String> = serde_json::from_str(data["twice"].as_str().unwrap()).unwrap();
+    assert_eq!(twice, [text]);
+}
+
+#[test]
 fn templates_include_and_import_within_the_folder() {
     let files = [
         ("templates/_macros.j2", "{% macro name(x) %}team-{{ x }}{% endmacro %}"),
