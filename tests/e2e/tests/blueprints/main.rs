@@ -6,10 +6,13 @@
     reason = "a test may panic, also in its helpers"
 )]
 
+mod anything;
 mod drain;
 mod kueue;
 mod lab_gpu;
+mod library;
 mod rook;
+mod tenancy;
 
 use sitewright_testbed::{ControlPlane, Nodes, Options};
 
