@@ -12,4 +12,10 @@ codes! {
     FILE = 1009, "file of lineage cannot be used";
     REFUSED = 1010, "reader may not see this";
     UNCOMMITTED = 1011, "code of a run is not a commit on a server";
+    SLOW = 1020, "answer takes too long";
+    UNKNOWN_ASKER = 1021, "who asks is not known";
+    CROWDED = 1022, "too many questions at once";
+    BAD_QUESTION = 1023, "question of lineage is not understood";
+    UNJUDGED = 1024, "rights of who asks cannot be looked up";
+    NO_ANSWER = 1025, "server of lineage gives no answer";
 }
