@@ -205,7 +205,7 @@ fn graph(dir: &Path, edges: usize, figures: &mut Figures) -> Result<(), Box<dyn 
     for number in (0..number).step_by(step * 20) {
         let question = Question::Of(run(number / DEEP * DEEP + DEEP / 2).0.to_string());
         let begun = Instant::now();
-        reader.ask(&Ask { question, limit: Grade::Unknown, namespaces: None })?;
+        reader.ask(&Ask::new(question))?;
         answered.push(begun.elapsed().as_secs_f64() * 1e3);
     }
     figures.insert("answer with all facts and sources, p95", percentile(&mut answered, 95));

@@ -13,8 +13,11 @@ use crate::{
 };
 
 /// A log that is read resource by resource: of a folder, a server, a database.
-pub(crate) trait Resources {
-    /// Returns what `path` of tlog-tiles leads to.
+pub trait Resources {
+    /// Returns what `path` of tlog-tiles leads to; none where there is no such thing.
+    ///
+    /// # Errors
+    /// It cannot be read.
     fn get(&self, path: &str) -> Result<Option<Vec<u8>>, Error>;
 }
 
@@ -102,6 +105,15 @@ pub(crate) fn paths(size: u64) -> impl Iterator<Item = String> {
 /// # Errors
 /// The log cannot be read, or the folder not be written.
 pub fn export(log: &Reading, to: &Path) -> Result<u64, Error> {
+    copy(log, log.key()?.as_deref(), to)
+}
+
+/// Writes a log that is read from anywhere into the folder `to`, with its public key where somebody says it; returns how
+/// many leaves. Nothing is proven by it: [`verify`](crate::verify()) does that.
+///
+/// # Errors
+/// The log cannot be read, has not what its checkpoint speaks of, or the folder cannot be written.
+pub fn copy(log: &impl Resources, key: Option<&str>, to: &Path) -> Result<u64, Error> {
     let Some((note, checkpoint)) = checkpoint(log)? else { return Ok(0) };
     for path in paths(checkpoint.size) {
         let target = to.join(&path);
@@ -122,7 +134,7 @@ pub fn export(log: &Reading, to: &Path) -> Result<u64, Error> {
             _ => write(&target, &bytes)?,
         }
     }
-    if let Some(key) = log.key()? {
+    if let Some(key) = key {
         write(&to.join("key.pub"), format!("{key}\n").as_bytes())?;
     }
     // last: whoever finds it finds everything that it speaks of

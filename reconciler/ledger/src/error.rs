@@ -66,6 +66,9 @@ pub enum Error {
         /// Some of them.
         found: Vec<String>,
     },
+    /// The time for the answer is over.
+    #[error("the answer takes too long")]
+    Slow,
     /// A file cannot be read or written.
     #[error("{}: {why}", path.display())]
     File {
@@ -88,6 +91,7 @@ impl Error {
             Self::Tampered { .. } => code::lineage::TAMPERED,
             Self::Nothing { .. } => code::lineage::NOTHING,
             Self::Several { .. } => code::lineage::SEVERAL,
+            Self::Slow => code::lineage::SLOW,
             Self::File { .. } => code::lineage::FILE,
         }
     }
@@ -105,6 +109,7 @@ impl Error {
             Self::Nothing { near, .. } if near.is_empty() => diagnostic.help("ask by digest, reference, URI, commit, or namespace/name"),
             Self::Nothing { near, .. } => diagnostic.help(format!("there is {}", near.join(", "))),
             Self::Several { found, .. } => diagnostic.help(format!("say which: {}", found.join(", "))),
+            Self::Slow => diagnostic.help("ask about less: one run instead of a node, or with a better grade"),
             Self::File { .. } => diagnostic.help("look at the path and at its rights"),
         }
     }

@@ -5,7 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{
+    Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params,
+};
 use sitewright_model::{
     digest::{Digest, DigestOfParts},
     lineage::{EntityId, EntityKind, Grade, Record, RecordKind, Relation, Statement},
@@ -13,6 +15,7 @@ use sitewright_model::{
 
 use crate::{
     Error, Reading,
+    held::Bodies,
     store::{failed, parse},
 };
 
@@ -20,7 +23,7 @@ use crate::{
 pub(crate) const FILE: &str = "index.db";
 
 /// The form of the index; one of another form is made again.
-const FORM: i64 = 1;
+const FORM: i64 = 2;
 
 /// How many records are folded in one transaction.
 const STRIDE: u64 = 4_096;
@@ -35,15 +38,17 @@ CREATE TABLE fact (thing INTEGER, field TEXT, position INTEGER, ordinal INTEGER,
     value TEXT NOT NULL, PRIMARY KEY (thing, field, position, ordinal)) WITHOUT ROWID;
 CREATE INDEX fact_name ON fact (value, thing) WHERE field IN ('name', 'uri');
 CREATE TABLE open (thing INTEGER PRIMARY KEY);
+CREATE TABLE space (name TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE blind (position INTEGER PRIMARY KEY, since TEXT NOT NULL, until TEXT NOT NULL, why TEXT NOT NULL);
 ";
 
 /// Tables in the order in which they are compared, with the columns that order their rows.
-const TABLES: [(&str, &str); 6] = [
+const TABLES: [(&str, &str); 7] = [
     ("thing", "number"),
     ("tie", "down, relation, up, position, ordinal"),
     ("fact", "thing, field, position, ordinal"),
     ("open", "thing"),
+    ("space", "name"),
     ("blind", "position"),
     ("meta", "key"),
 ];
@@ -83,6 +88,10 @@ impl Index {
     /// # Errors
     /// The folder cannot be written, or the log not be read.
     pub fn open(dir: &Path, log: &Reading) -> Result<Self, Error> {
+        Self::of_log(dir, log)
+    }
+
+    pub(crate) fn of_log(dir: &Path, log: &impl Bodies) -> Result<Self, Error> {
         let place = dir.join(FILE);
         let mut index = match Self::known(&place) {
             Ok(Some(index)) if index.upto()? <= log.leaves()? => index,
@@ -96,8 +105,31 @@ impl Index {
             }
             Err(error) => return Err(error),
         };
-        index.fold(log)?;
+        index.fold_of(log)?;
         Ok(index)
+    }
+
+    /// Opens the index in the folder `dir` as its writer keeps it, to read it alone; none where there is none of this form.
+    ///
+    /// It may lag behind the log for a moment, and says so by [`Index::upto`].
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn beside(dir: &Path) -> Result<Option<Self>, Error> {
+        let place = dir.join(FILE);
+        if !place.exists() {
+            return Ok(None);
+        }
+        // a reader of a write-ahead log writes its shared memory
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let db =
+            Connection::open_with_flags(&place, flags).map_err(|error| failed(&place, error))?;
+        let of = |error| failed(&place, error);
+        db.busy_timeout(std::time::Duration::from_secs(10)).map_err(of)?;
+        db.pragma_update(None, "query_only", true).map_err(of)?;
+        db.pragma_update(None, "cache_size", -4_096).map_err(of)?;
+        let index = Self { db, place };
+        Ok((index.number("form")? == Some(FORM)).then_some(index))
     }
 
     /// Makes an index in memory.
@@ -105,8 +137,12 @@ impl Index {
     /// # Errors
     /// The log cannot be read.
     pub fn in_memory(log: &Reading) -> Result<Self, Error> {
+        Self::in_memory_of(log)
+    }
+
+    pub(crate) fn in_memory_of(log: &impl Bodies) -> Result<Self, Error> {
         let mut index = Self::new(PathBuf::from(":memory:"))?;
-        index.fold(log)?;
+        index.fold_of(log)?;
         Ok(index)
     }
 
@@ -161,6 +197,10 @@ impl Index {
     /// # Errors
     /// The log cannot be read, or the index not be written.
     pub fn fold(&mut self, log: &Reading) -> Result<u64, Error> {
+        self.fold_of(log)
+    }
+
+    pub(crate) fn fold_of(&mut self, log: &impl Bodies) -> Result<u64, Error> {
         let size = log.leaves()?;
         let mut folded = 0;
         loop {
@@ -465,6 +505,14 @@ impl Index {
         rows.collect::<Result<_, _>>().map_err(|error| self.of(error))
     }
 
+    /// Returns every namespace that something is recorded of, in order, some at most.
+    pub(crate) fn namespaces(&self, most: usize) -> Result<Vec<String>, Error> {
+        let mut query = self.prepare("SELECT name FROM space ORDER BY name LIMIT ?1")?;
+        let rows =
+            query.query_map([most as i64], |row| row.get(0)).map_err(|error| self.of(error))?;
+        rows.collect::<Result<_, _>>().map_err(|error| self.of(error))
+    }
+
     /// Returns whether the log says this already: nothing is gained by saying it again.
     ///
     /// Of a property it has to be the last word of its grade and source; of a claim any word.
@@ -507,6 +555,9 @@ impl Index {
 fn add(db: &Transaction<'_>, record: &Record, position: u64) -> rusqlite::Result<()> {
     let position = position as i64;
     let namespace = record.namespace.as_deref();
+    if let Some(name) = namespace {
+        db.prepare_cached("INSERT OR IGNORE INTO space VALUES (?1)")?.execute([name])?;
+    }
     number(db, &record.subject, namespace)?;
     if record.kind == RecordKind::Blind {
         add_blind(db, record, position)?;

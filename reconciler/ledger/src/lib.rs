@@ -12,6 +12,7 @@
 mod archive;
 mod ask;
 mod error;
+mod held;
 mod index;
 mod merkle;
 mod note;
@@ -20,9 +21,10 @@ mod verify;
 mod writer;
 
 pub use self::{
-    archive::{export, import},
+    archive::{Resources, copy, export, import},
     ask::{Ask, Question, Reader},
     error::Error,
+    held::{End, Held},
     index::Index,
     merkle::{
         Hash, consistency, inclusion, leaf_hash, proves_consistency, proves_inclusion, root_of,

@@ -304,6 +304,16 @@ impl Note {
         }
         Ok(Self { text: text.to_owned(), signatures })
     }
+
+    /// Returns who says that they witnessed it, and when. Nobody has checked that they did: [`PublicKey::witnessed`] does.
+    pub fn cosignatures(&self) -> Vec<Cosigned> {
+        let is_timed = |one: &&Signature| one.bytes.len() == 8 + 64;
+        let of = |one: &Signature| {
+            let at = one.bytes.first_chunk::<8>().map_or(0, |at| u64::from_be_bytes(*at));
+            Cosigned { name: one.name.clone(), at }
+        };
+        self.signatures.iter().filter(is_timed).map(of).collect()
+    }
 }
 
 impl fmt::Display for Note {

@@ -5,7 +5,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use sitewright_ledger::{
-    Ask, Index, Log, Question, Reader, Reading, SecretKey, export, import, verify,
+    Ask, Error, Index, Log, Question, Reader, Reading, SecretKey, export, import, verify,
 };
 use sitewright_model::{
     digest::Digest,
@@ -100,7 +100,7 @@ fn log(dir: &Path) -> Log {
 fn asked(reader: &Reader, question: Question, namespaces: Option<&[&str]>) -> Vec<String> {
     let namespaces =
         namespaces.map(|all| all.iter().map(|one| (*one).to_owned()).collect::<BTreeSet<_>>());
-    let graph = reader.ask(&Ask { question, limit: Grade::Unknown, namespaces }).unwrap();
+    let graph = reader.ask(&Ask { namespaces, ..Ask::new(question) }).unwrap();
     graph.nodes.iter().map(|node| node.id.to_string()).collect()
 }
 
@@ -143,9 +143,7 @@ fn a_reader_of_one_namespace_sees_nothing_of_another() {
     let reader = Reader::open(dir.path()).unwrap();
     let namespaces = Some([String::from("nlp")].into());
     let question = Question::Impact(commit('a').to_string());
-    let graph = reader
-        .ask(&Ask { question, limit: Grade::Unknown, namespaces: namespaces.clone() })
-        .unwrap();
+    let graph = reader.ask(&Ask { namespaces: namespaces.clone(), ..Ask::new(question) }).unwrap();
     let text = serde_json::to_string(&graph).unwrap();
     assert!(
         text.contains("run-1") && !text.contains("run-0") && !text.contains("vision"),
@@ -153,7 +151,99 @@ fn a_reader_of_one_namespace_sees_nothing_of_another() {
     );
     assert!(graph.hidden > 0);
     let question = Question::Of("vision/live".into());
-    assert!(reader.ask(&Ask { question, limit: Grade::Unknown, namespaces }).is_err());
+    assert!(reader.ask(&Ask { namespaces, ..Ask::new(question) }).is_err());
+}
+
+/// Two namespaces that call the same bytes by names of their own, as a resolver found out, and a model that one of them says
+/// was derived from the other's.
+fn names() -> Vec<Record> {
+    let tree = EntityId::tree(Digest::of("the same bytes"));
+    let mut records = Vec::new();
+    for (number, namespace) in ["vision", "nlp"].into_iter().enumerate() {
+        let run = EntityId::run(&cluster(), &format!("run-{number}"));
+        let model = EntityId::reference(&format!("s3://{namespace}/model")).unwrap();
+        let said =
+            vec![name(&run, "train"), edge(&model, Relation::GeneratedBy, &run, Grade::Claimed)];
+        records.push(record(RecordKind::Run, &run, Some(namespace), said));
+        let said = vec![edge(&model, Relation::LedTo, &tree, Grade::Resolved)];
+        records.push(record(RecordKind::Artifact, &model, None, said));
+    }
+    let (run, derived) =
+        (EntityId::run(&cluster(), "run-2"), EntityId::reference("s3://nlp/derived").unwrap());
+    let base = EntityId::reference("s3://vision/model").unwrap();
+    let said = vec![edge(&derived, Relation::DerivedFrom, &base, Grade::Claimed)];
+    records.push(record(RecordKind::Run, &run, Some("nlp"), said));
+    records
+}
+
+#[test]
+fn content_is_known_to_who_sees_something_that_leads_to_it_and_to_nobody_else() {
+    let dir = tempfile::tempdir().unwrap();
+    log(dir.path()).append(&names()).unwrap();
+    let reader = Reader::open(dir.path()).unwrap();
+    let tree = EntityId::tree(Digest::of("the same bytes")).to_string();
+    let namespaces = || Some(BTreeSet::from(["vision".to_owned()]));
+    let is_there = |asked: &str| {
+        let question = Question::Explain(asked.into());
+        match reader.ask(&Ask { namespaces: namespaces(), ..Ask::new(question) }) {
+            Ok(graph) => Some(serde_json::to_string(&graph).unwrap()),
+            Err(Error::Nothing { .. }) => None,
+            Err(error) => panic!("{asked}: {error}"),
+        }
+    };
+    for theirs in
+        ["s3://nlp/model", "ref:s3://nlp/model", "s3://nlp/derived", "run:c1/run-1", "nlp/train"]
+    {
+        assert_eq!(is_there(theirs), None, "{theirs}");
+    }
+    for ours in ["s3://vision/model", tree.as_str(), "vision/train", "train"] {
+        let told = is_there(ours).unwrap_or_else(|| panic!("{ours}"));
+        assert!(!told.contains("nlp"), "{ours}: {told}");
+    }
+    for question in [Question::Impact(tree.clone()), Question::Impact("s3://vision/model".into())] {
+        let seen = asked(&reader, question.clone(), Some(&["vision"]));
+        assert!(seen.contains(&"ref:s3://vision/model".into()), "{question:?} {seen:?}");
+        assert!(!seen.iter().any(|id| id.contains("nlp")), "{question:?} {seen:?}");
+    }
+    let all = asked(&reader, Question::Impact("s3://vision/model".into()), None);
+    assert!(all.contains(&"ref:s3://nlp/derived".into()), "{all:?}");
+    assert_eq!(reader.namespaces(10).unwrap(), ["nlp", "vision"]);
+    assert_eq!(reader.namespaces(1).unwrap(), ["nlp"]);
+}
+
+#[test]
+fn a_question_has_its_time() {
+    let dir = tempfile::tempdir().unwrap();
+    log(dir.path()).append(&world()).unwrap();
+    let reader = Reader::open(dir.path()).unwrap();
+    let until = Some(std::time::Instant::now());
+    let question = Question::Of("vision/live".into());
+    let late = reader.ask(&Ask { until, ..Ask::new(question) });
+    assert!(matches!(late, Err(Error::Slow)), "{late:?}");
+}
+
+#[test]
+fn who_reads_beside_a_writer_writes_nothing_and_an_export_answers_as_the_log_does() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(Reader::beside(dir.path()).is_err());
+    let mut log = log(dir.path());
+    log.append(&world()).unwrap();
+    assert!(Reader::beside(dir.path()).is_err(), "there is no index yet");
+    let mut index = Index::open(dir.path(), log.reading()).unwrap();
+    let reader = Reader::beside(dir.path()).unwrap();
+    log.append(&names()).unwrap();
+    let question = || Question::Impact("s3://vision/model".into());
+    let behind = reader.ask(&Ask::new(question()));
+    assert!(matches!(behind, Err(Error::Nothing { .. })), "{behind:?}");
+    index.fold(log.reading()).unwrap();
+    let there = reader.ask(&Ask::new(question())).unwrap();
+    let to = tempfile::tempdir().unwrap();
+    export(log.reading(), to.path()).unwrap();
+    let exported = Reader::open(to.path()).unwrap();
+    assert_eq!(exported.ask(&Ask::new(question())).unwrap(), there);
+    let (end, of_export) = (reader.log().end().unwrap(), exported.log().end().unwrap());
+    assert!(end.fits && of_export.fits);
+    assert_eq!(end.checkpoint, of_export.checkpoint);
 }
 
 #[test]
@@ -162,7 +252,7 @@ fn a_question_can_ask_for_a_lowest_grade() {
     log(dir.path()).append(&world()).unwrap();
     let reader = Reader::open(dir.path()).unwrap();
     let question = Question::Of("run:c1/run-0".into());
-    let graph = reader.ask(&Ask { question, limit: Grade::Observed, namespaces: None }).unwrap();
+    let graph = reader.ask(&Ask { limit: Grade::Observed, ..Ask::new(question) }).unwrap();
     assert!(
         graph.edges.iter().all(|edge| edge.grade == Grade::Observed) && !graph.edges.is_empty()
     );
