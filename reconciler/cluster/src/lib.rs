@@ -14,6 +14,7 @@
 //! # }
 //! ```
 
+pub mod access;
 pub mod apply;
 pub mod client;
 mod discovery;

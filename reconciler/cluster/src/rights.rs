@@ -112,6 +112,30 @@ pub fn recorder_rules() -> Vec<Rule> {
     followed.map(|(group, plurals)| (*group, *plurals, verbs)).chain([owners]).map(rule).collect()
 }
 
+/// Returns the rules that who answers questions of lineage needs: to ask who somebody is, and what they may see.
+pub fn access_rules() -> Vec<Rule> {
+    let rule = |group: &str, resource: &str| Rule {
+        api_groups: vec![group.to_owned()],
+        resources: vec![resource.to_owned()],
+        resource_names: Vec::new(),
+        verbs: vec!["create".to_owned()],
+    };
+    vec![
+        rule("authentication.k8s.io", "tokenreviews"),
+        rule("authorization.k8s.io", "subjectaccessreviews"),
+    ]
+}
+
+/// Returns the rule that a reader of lineage needs: in one namespace by a RoleBinding, everywhere by a ClusterRoleBinding.
+pub fn reader_rule() -> Rule {
+    Rule {
+        api_groups: vec![sitewright_model::lineage::DOMAIN.to_owned()],
+        resources: vec!["runs".to_owned()],
+        resource_names: Vec::new(),
+        verbs: vec!["get".to_owned()],
+    }
+}
+
 /// Returns the rules that an agent needs on the cluster of `sites`, in order.
 pub fn rules<'d>(sites: impl IntoIterator<Item = &'d Desired> + Clone) -> Vec<Rule> {
     let mut verbs: BTreeMap<(String, String), BTreeSet<&str>> = BTreeMap::new();

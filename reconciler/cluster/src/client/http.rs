@@ -200,6 +200,11 @@ impl Http {
         self.shared.client.clone()
     }
 
+    /// Returns the server's URL.
+    pub(crate) fn server(&self) -> &str {
+        &self.shared.server
+    }
+
     /// Returns how many requests may be in flight.
     pub(crate) fn concurrency(&self) -> usize {
         self.shared.concurrency

@@ -146,6 +146,16 @@ impl Cluster {
         Self { http: self.http.until(token), ..self.clone() }
     }
 
+    /// Returns the same cluster with `concurrency` places of its own for requests in flight, and deadlines of its own: what
+    /// is asked there waits for nothing here, and the other way.
+    #[must_use]
+    pub fn apart(&self, concurrency: usize, deadlines: Deadlines) -> Self {
+        let server = self.http.server().to_owned();
+        let http = Http::new(self.http.client(), server, concurrency, deadlines);
+        let http = http.told_to(self.connection.listener.clone()).until(self.http.stop());
+        Self { http, ..self.clone() }
+    }
+
     /// Returns the same cluster, to which nothing is sent once `fence` is closed.
     pub(crate) fn within(&self, fence: &fence::Fence) -> Self {
         Self { http: self.http.within_fence(fence), ..self.clone() }
