@@ -303,7 +303,23 @@ def sign_payload(payload: str) -> None:
     pathlib.Path(payload).with_name("answer.json").write_text(json.dumps(answer))
 
 
+# === OpenAPI ===
+
+
+def openapi():
+    from openapi_spec_validator import OpenAPIV31SpecValidator
+
+    return lambda document: judge_openapi(OpenAPIV31SpecValidator, document)
+
+
+def judge_openapi(validator, document: str) -> None:
+    for error in validator(load(document)).iter_errors():
+        place = "/".join(str(part) for part in getattr(error, "absolute_path", []))
+        complain(f"{place}: {getattr(error, 'message', error)}".splitlines()[0])
+
+
 KINDS = {
+    "openapi": openapi,
     "openlineage": openlineage,
     "rocrate": rocrate,
     "prov": prov,

@@ -261,3 +261,43 @@ fn an_envelope_of_others_is_verified_by_us() {
     tampered.payload = STANDARD.encode([payload, b" ".to_vec()].concat());
     assert_eq!(tampered.verified(is_good), None);
 }
+
+#[test]
+fn openapi_takes_the_description_of_the_lineage_server_and_no_broken_one() {
+    let file = PathBuf::from(SCHEMA).join("lineage-api.openapi.json");
+    let good: Value = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+    type Break<'b> = (&'static str, &'b dyn Fn(&mut Value));
+    let of = "/paths/~1lineage~1v1~1of/get";
+    let breaks: [Break<'_>; 4] = [
+        ("operationId", &|document| {
+            let same = document.pointer(&format!("{of}/operationId")).cloned().unwrap();
+            document["paths"]["/lineage/v1/gaps"]["get"]["operationId"] = same;
+        }),
+        ("nothing", &|document| {
+            let schema = "/responses/200/content/application~1json/schema";
+            let place = document.pointer_mut(&format!("{of}{schema}")).unwrap();
+            *place = json!({ "type": "nothing" });
+        }),
+        ("level", &|document| {
+            let path = document["paths"]["/lineage/log/tile/{level}/{number}"]["get"]["parameters"]
+                .as_array_mut();
+            path.unwrap().remove(0);
+        }),
+        ("", &|document| {
+            document["info"].as_object_mut().unwrap().remove("title");
+        }),
+    ];
+    let mut told = vec![good.clone()];
+    told.extend(breaks.iter().map(|(_, spoil)| {
+        let mut broken = good.clone();
+        spoil(&mut broken);
+        broken
+    }));
+    let said = judge("openapi", &[], "openapi.json", &told);
+    all_are_good(&["the document".to_owned()], &said[..1]);
+    for ((expected, _), said) in breaks.iter().zip(&said[1..]) {
+        let is_noticed =
+            said.iter().any(|line| line.to_lowercase().contains(&expected.to_lowercase()));
+        assert!(is_noticed, "{expected}: {said:?}");
+    }
+}

@@ -19,7 +19,8 @@ use crate::hex;
 /// `uv pip compile --python-version 3.11 --generate-hashes --no-annotate --no-header NAME.in -o NAME.txt`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PythonTools {
-    /// OpenLineage's client, `roc-validator`, `prov`, `securesystemslib`, `in-toto-attestation`: they judge exports.
+    /// OpenLineage's client, `roc-validator`, `prov`, `securesystemslib`, `in-toto-attestation`, `openapi-spec-validator`: they
+    /// judge exports.
     Judges,
     /// `dvc`, `datalad` and `git-annex`: what keeps data beside git.
     Data,
