@@ -8,6 +8,8 @@ use std::{
 use serde_json::Value;
 use sitewright_e2e::{Lab, Running};
 
+use crate::lineage::{answers_at, reader};
+
 /// What a test waits for comes long before this.
 const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -107,8 +109,10 @@ fn the_rights_that_are_printed_for_a_site_are_enough_for_it_and_for_no_other() {
     let path = |name: &str| scratch.path().join(name).display().to_string();
     let (ledger, key) = (path("ledger"), path("lineage.key"));
     assert_eq!(lab.run(&["lineage", "key", "installed", "--to", &key]).code, 0);
-    let recording = ["--lineage", &ledger, "--lineage-key", &key];
-    let arguments = [["agent", "--site", ".", "--poll", "1h"].as_slice(), &recording].concat();
+    let recording =
+        ["--lineage", &ledger, "--lineage-key", &key, "--lineage-listen", "127.0.0.1:0"];
+    let agent = ["agent", "--site", ".", "--poll", "1h", "--log-format", "json"];
+    let arguments = [agent.as_slice(), &recording].concat();
     let mut command = lab.command(&arguments);
     let agent = Running::start(command.env("KUBECONFIG", &kubeconfig));
     agent.handle().wait_to_say("NewRevision");
@@ -120,8 +124,11 @@ fn the_rights_that_are_printed_for_a_site_are_enough_for_it_and_for_no_other() {
         assert!(Instant::now() < deadline, "it is not mended");
         thread::sleep(Duration::from_millis(100));
     }
-    // its rights are enough to see everything that is recorded
+    // its rights are enough to see everything that is recorded, and to find out who asks for it
     thread::sleep(Duration::from_secs(3));
+    let (server, token) = (answers_at(&agent), reader(&lab, "installed", "auditor", true));
+    let asked = lab.run(&["lineage", "gaps", "--ledger", &server, "--token-file", &token]);
+    assert_eq!((asked.code, asked.stdout.as_str()), (0, ""), "{asked}");
     agent.handle().signal("TERM");
     agent.end();
     let gaps = lab.run(&["lineage", "gaps", "--ledger", &ledger]);

@@ -149,19 +149,33 @@ impl Recorded {
     }
 
     fn submit(&self, name: &str, more: &str, annotations: &str) {
-        let namespace = self.lab.name();
+        self.submit_to(self.lab.name(), name, more, annotations);
+    }
+
+    fn submit_to(&self, namespace: &str, name: &str, more: &str, annotations: &str) {
         let claims = format!(
             "    lineage.sitewright.dev/code: git+https://git.example.edu/vision/train@{CODE}
     lineage.sitewright.dev/data: git+https://git.example.edu/vision/data@{DATA}
     lineage.sitewright.dev/model: s3://models/{namespace}/{name}"
         );
         let image = format!("registry.example.edu/train@{IMAGE}");
-        self.submit_with(name, more, annotations, &claims, &image);
+        self.submit_all(namespace, name, more, annotations, &claims, &image);
     }
 
     /// Submits a Job with `claims` as its annotations, whose pods tell that they ran `image`.
     fn submit_with(&self, name: &str, more: &str, annotations: &str, claims: &str, image: &str) {
-        let namespace = self.lab.name();
+        self.submit_all(self.lab.name(), name, more, annotations, claims, image);
+    }
+
+    fn submit_all(
+        &self,
+        namespace: &str,
+        name: &str,
+        more: &str,
+        annotations: &str,
+        claims: &str,
+        image: &str,
+    ) {
         let job = format!(
             r#"
 apiVersion: batch/v1
@@ -215,6 +229,102 @@ spec:
     fn thing(&self, name: &str) -> String {
         format!("{}/{name}", self.lab.name())
     }
+}
+
+/// Returns where an agent that logs JSON answers questions.
+pub(crate) fn answers_at(agent: &Running) -> String {
+    let ending = " for questions of lineage";
+    agent.handle().wait_to_say(ending);
+    let said = agent.handle().said();
+    let (before, _) = said.split_once(ending).unwrap();
+    let (_, address) = before.rsplit_once("listening at ").unwrap();
+    format!("http://{address}")
+}
+
+/// Makes a service account that is bound to the role of readers, in its namespace or everywhere; returns the file of its
+/// token.
+pub(crate) fn reader(lab: &Lab, namespace: &str, name: &str, is_everywhere: bool) -> String {
+    lab.kubectl(&["create", "serviceaccount", name, "-n", namespace]);
+    let kind = if is_everywhere { "ClusterRoleBinding" } else { "RoleBinding" };
+    let binding = format!(
+        r#"
+apiVersion: rbac.authorization.k8s.io/v1
+kind: {kind}
+metadata: {{ name: {namespace}-{name}, namespace: {namespace} }}
+roleRef: {{ apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: sitewright-lineage-reader }}
+subjects: [{{ kind: ServiceAccount, name: {name}, namespace: {namespace} }}]
+"#
+    );
+    lab.kubectl_with(&["apply", "-f", "-"], &binding);
+    let token = lab.kubectl(&["create", "token", name, "-n", namespace]);
+    let file = lab.folder().join(format!("lineage.{name}"));
+    fs::write(&file, token).unwrap();
+    file.display().to_string()
+}
+
+#[test]
+fn a_reader_of_one_namespace_is_answered_of_it_alone_and_the_reader_of_all_can_copy_the_log() {
+    let site = Recorded::new("lineage-http");
+    let (ours, theirs) = (site.lab.name(), "lineage-http-theirs");
+    let role = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: { name: sitewright-lineage-reader }\n\
+        rules: [{ apiGroups: [lineage.sitewright.dev], resources: [runs], verbs: [get] }]\n";
+    site.lab.kubectl_with(&["apply", "-f", "-"], role);
+    site.lab.kubectl(&["create", "namespace", theirs]);
+    let mut command = site.agent_command();
+    command.args(["--lineage-listen", "127.0.0.1:0", "--log-format", "json"]);
+    let running = Running::start(&mut command);
+    let address = answers_at(&running);
+    running.handle().wait_to_say("NewRevision");
+    site.submit("one", "", QUICK);
+    site.submit_to(theirs, "two", "", QUICK);
+    site.until_answered(&["of", &format!("{ours}/one")], "succeeded");
+    site.until_answered(&["of", &format!("{theirs}/two")], "succeeded");
+
+    let ada = reader(&site.lab, ours, "ada", false);
+    let bob = reader(&site.lab, theirs, "bob", false);
+    let all = reader(&site.lab, ours, "all", true);
+    let ask = |token: Option<&str>, question: &[&str]| {
+        let token = token.map(|file| vec!["--token-file", file]).unwrap_or_default();
+        let from = ["--ledger", &address, "-o", "json"];
+        site.lab.run(&[&["lineage"], question, &from, &token].concat())
+    };
+    let (one, two) = (format!("{ours}/one"), format!("{theirs}/two"));
+    for (token, sees, sees_not) in [(&ada, &one, &two), (&bob, &two, &one)] {
+        let run = ask(Some(token), &["of", sees]);
+        assert_eq!(run.code, 0, "{run}");
+        assert_eq!(facts(&run.json(), "run", "outcome"), ["succeeded"]);
+        let run = ask(Some(token), &["of", sees_not]);
+        assert!(run.code == 1 && run.says("SW1007"), "{run}");
+        // both used the same data: each sees one run, and that there is another
+        let impact = ask(Some(token), &["impact", DATA]).json();
+        assert_eq!(facts(&impact, "run", "name").len(), 1, "{impact:#}");
+        assert!(impact["hidden"].as_u64() > Some(0), "{impact:#}");
+    }
+    for thing in [&one, &two] {
+        assert_eq!(ask(Some(&all), &["of", thing]).code, 0);
+    }
+    assert_eq!(facts(&ask(Some(&all), &["impact", DATA]).json(), "run", "name").len(), 2);
+    let nobody = ask(None, &["of", &one]);
+    assert!(nobody.code == 1 && nobody.says("SW1021"), "{nobody}");
+    let diff = ask(Some(&all), &["diff", &one, &two]);
+    assert!(diff.code == 0 && diff.json()["aspects"].is_object(), "{diff}");
+
+    let to = site.lab.folder().join("ledger-copy").display().to_string();
+    let copy = |token: &str| {
+        site.lab.run(&["lineage", "export", &to, "--from", &address, "--token-file", token])
+    };
+    let refused = copy(&ada);
+    assert!(refused.code == 1 && refused.says("all namespaces"), "{refused}");
+    let copied = copy(&all);
+    assert_eq!(copied.code, 0, "{copied}");
+    let key = site.key.with_extension("pub").display().to_string();
+    let verified = site.lab.run(&["lineage", "verify", &to, "--key", &key]);
+    assert_eq!(verified.code, 0, "{verified}");
+    // the copy answers by itself, as the log does
+    let of_copy = site.lab.run(&["lineage", "of", &one, "-o", "json", "--ledger", &to]);
+    assert_eq!(facts(&of_copy.json(), "run", "outcome"), ["succeeded"]);
+    running.handle().signal("TERM");
+    running.end();
 }
 
 fn config(value: &str) -> String {
