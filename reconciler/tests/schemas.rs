@@ -6,7 +6,7 @@ use std::{env, fs, path::Path};
 
 use serde_json::Value;
 use sitewright::output::{
-    diagnostics::Findings, doctor::Doctor, event::CloudEvent, status::Status,
+    diagnostics::Findings, doctor::Doctor, event::CloudEvent, lineage::api, status::Status,
 };
 use sitewright_cluster::{apply::Report, sync};
 use sitewright_model::{format::schema, plan::DriftReport};
@@ -32,6 +32,11 @@ fn the_schemas_of_the_output_formats_are_those_of_the_types() {
 #[test]
 fn the_definition_of_sitesync_is_that_of_the_type() {
     check("sitesync.crd.json", &serde_json::to_value(sync::definition()).unwrap());
+}
+
+#[test]
+fn the_description_of_the_lineage_server_is_that_of_the_types() {
+    check("lineage-api.openapi.json", &api::openapi());
 }
 
 fn check(file: &str, schema: &Value) {

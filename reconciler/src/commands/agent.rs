@@ -15,7 +15,7 @@ use sitewright_model::{
 use sitewright_source::{Location, Settings, Snapshot, outbound::Reach};
 use tokio::net::TcpListener;
 
-use super::{apply::time, notifications, site::SiteArgument};
+use super::{apply::time, lineage, notifications, site::SiteArgument};
 use crate::{
     agent::{
         Claims, FileEvents, Fleet, Following, History, Identity, Measure, News, Notifier, Outbox,
@@ -23,7 +23,7 @@ use crate::{
         serve, status_routes,
     },
     cli::{Context, Exit, Failure, LogFormat, Stage},
-    lineage::{Admission, Lookups, Recorder, Setup},
+    lineage::{Admission, Api, Lookups, Recorder, Setup},
     output::words,
 };
 
@@ -94,6 +94,13 @@ pub(crate) struct Agent {
     /// The folder of tls.crt and tls.key for it
     #[arg(long, value_name = "DIR", default_value = "/etc/sitewright/tls")]
     lineage_admission_tls: PathBuf,
+    /// Where to answer questions of lineage, for who may see what they ask about, for example 0.0.0.0:8082
+    /// [default: nowhere]
+    #[arg(long, value_name = "ADDRESS", requires = "lineage")]
+    lineage_listen: Option<SocketAddr>,
+    /// What tokens of who asks have to be meant for [default: the API server]
+    #[arg(long, value_name = "NAME", requires = "lineage_listen")]
+    lineage_audience: Option<String>,
 }
 
 const EXAMPLES: &str = "\
@@ -140,12 +147,15 @@ impl Agent {
             history: History::default(),
         };
         let (reconciler, told) = Reconciler::new(following, trigger, stop.clone());
+        let answers = context.wait(self.answers(&cluster))?;
+        let answers = Served { listeners: answers.into_iter().collect() };
         context.wait(async {
             tokio::join!(
                 reconciler.run(),
                 tell(context, told, &notifier),
                 notifier.run(&notifications::Environment, &stop),
-                record
+                record,
+                answers.run(&stop),
             )
         });
         Ok(context.interrupt.exit().unwrap_or(Exit::Success))
@@ -167,7 +177,8 @@ impl Agent {
         let metrics = web.metrics.clone();
         let cluster =
             cluster.telling(Listener::new(move |verb, code| metrics.requested(verb, code)));
-        let served = context.wait(self.open(&web, self.admission(&cluster, &settings)))?;
+        let admission = self.admission(&cluster, &settings);
+        let served = context.wait(self.open(&web, &cluster, admission))?;
         let worked = context.wait(async {
             // the listeners outlive the work, so that Kubernetes sees it end in peace
             let over = CancellationToken::new();
@@ -288,7 +299,12 @@ impl Agent {
     }
 
     /// Opens the listeners.
-    async fn open(&self, web: &Web, admission: Option<Admission>) -> Result<Served, Diagnostic> {
+    async fn open(
+        &self,
+        web: &Web,
+        cluster: &Cluster,
+        admission: Option<Admission>,
+    ) -> Result<Served, Diagnostic> {
         let mut listeners = Vec::new();
         let status = listener(self.listen, "probes and metrics").await?;
         listeners.push((status, status_routes(web.clone()), None));
@@ -301,6 +317,7 @@ impl Agent {
             let identity = Identity::new(self.lineage_admission_tls.clone());
             listeners.push((reviews, admission.routes(), Some(identity)));
         }
+        listeners.extend(self.answers(cluster).await?);
         Ok(Served { listeners })
     }
 
@@ -311,6 +328,16 @@ impl Agent {
         // a file that is broken refuses nothing; that it is, is said where it is read to look things up
         let policy = self.lookups(settings).ok().flatten().map(|lookups| lookups.policy);
         Some(Admission::new(self.lineage.clone()?, cluster, policy.unwrap_or_default()))
+    }
+
+    /// Opens the listener that answers questions of lineage, where there is to be one.
+    async fn answers(&self, cluster: &Cluster) -> Result<Option<Listened>, Diagnostic> {
+        let (Some(address), Some(dir)) = (self.lineage_listen, self.lineage.clone()) else {
+            return Ok(None);
+        };
+        let access = lineage::access(cluster, self.lineage_audience.clone());
+        let routes = Api::new(dir, true, access).routes();
+        Ok(Some((listener(address, "questions of lineage").await?, routes, None)))
     }
 }
 
@@ -323,8 +350,11 @@ async fn record(recorder: Option<Recorder>, cluster: &Cluster, stop: &Cancellati
 
 /// What is served, and where.
 struct Served {
-    listeners: Vec<(TcpListener, axum::Router, Option<Identity>)>,
+    listeners: Vec<Listened>,
 }
+
+/// Where it is served, what, and as whom over TLS.
+type Listened = (TcpListener, axum::Router, Option<Identity>);
 
 impl Served {
     /// Serves until it is over.
@@ -335,11 +365,10 @@ impl Served {
 }
 
 /// Listens, and says for what.
-async fn listener(address: SocketAddr, what: &str) -> Result<TcpListener, Diagnostic> {
+pub(super) async fn listener(address: SocketAddr, what: &str) -> Result<TcpListener, Diagnostic> {
     let cannot = |error: io::Error| {
         let message = format!("the agent cannot listen at {address}: {error}");
-        Diagnostic::error(machine::BAD_ARGUMENT, message)
-            .help("say another address with --listen, --hooks or --lineage-admission")
+        Diagnostic::error(machine::BAD_ARGUMENT, message).help("say another address")
     };
     let listener = TcpListener::bind(address).await.map_err(cannot)?;
     // another one than was asked for where its port is 0

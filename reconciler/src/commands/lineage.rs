@@ -1,34 +1,32 @@
 mod check;
 
-use std::path::{Path, PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::{Args, Subcommand, ValueEnum};
+use sitewright_cluster::{Cluster, Deadlines};
 use sitewright_ledger::{
-    Ask, Error, PublicKey, Question, Reader, Reading, SecretKey, Verified, export, verify,
+    Ask, Error, PublicKey, Question, Reader, Reading, SecretKey, Verified, copy, export, verify,
 };
 use sitewright_model::{
-    diagnostic::Diagnostics,
-    lineage::{
-        Grade, Graph, compare,
-        export::{openlineage, prov, provenance, rocrate},
-        picture,
-    },
+    code::machine,
+    diagnostic::{Diagnostic, Diagnostics},
+    lineage::{Grade, Graph, compare, export::provenance},
 };
 
-use super::TextOrJson;
+use super::{TextOrJson, agent::listener};
 use crate::{
-    cli::{Context, Exit, Failure},
+    agent::serve,
+    cli::{Context, Exit, Failure, Stage},
+    lineage::{Access, Api, Form, Ledger, Server, explained},
     output::{
         json,
         lineage::{self as output, Way},
     },
 };
-
-/// Who writes events of OpenLineage.
-const PRODUCER: &str = "https://sitewright.dev/lineage";
-
-/// Who publishes a crate says under which licence; until then, none is given.
-const LICENSE: &str = "https://spdx.org/licenses/NONE";
 
 /// Ask how a model was made, and what a dataset, image, driver, node or commit reaches
 ///
@@ -39,6 +37,9 @@ const LICENSE: &str = "https://spdx.org/licenses/NONE";
 ///
 /// A thing is asked for by a digest, an OCI reference, a URI, a commit (or its beginning), the NAMESPACE/NAME of
 /// a run or of a live service, the name of a node, or NAME/VERSION of a driver.
+///
+/// The record is a folder, or a server that has it (`agent --lineage-listen`, `lineage serve`), which answers who may
+/// see the runs of a namespace.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Lineage {
@@ -51,6 +52,7 @@ Examples:
   sitewright lineage of vision/resnet-live --ledger /var/lib/sitewright/lineage
   sitewright lineage impact nvidia-driver/580.95.05
   sitewright lineage of s3://models/resnet -o html > lineage.html
+  sitewright lineage of vision/train-17 --ledger https://lineage.example.edu --token-file token
   sitewright lineage verify /var/lib/sitewright/lineage --key lab-gpu.pub";
 
 #[derive(Debug, Subcommand)]
@@ -81,16 +83,28 @@ enum Asked {
     Export(Export),
     /// Make a key that signs a record
     Key(Key),
+    /// Answer questions over HTTP
+    Serve(Serve),
 }
 
 #[derive(Args, Debug)]
 struct From {
-    /// The folder of the record
-    #[arg(long, value_name = "DIR", env = "SITEWRIGHT_LEDGER")]
-    ledger: PathBuf,
+    #[command(flatten)]
+    place: Place,
     /// Follow only what is known so well, or better: observed, resolved, attested, claimed, inferred
     #[arg(long, value_name = "GRADE", default_value = "unknown")]
     at_least: Grade,
+}
+
+/// Where the record is.
+#[derive(Args, Debug)]
+struct Place {
+    /// The folder of the record, or the address of a server that has it, for example https://lineage.example.edu
+    #[arg(long, visible_alias = "from", value_name = "DIR|URL", env = "SITEWRIGHT_LEDGER")]
+    ledger: Ledger,
+    /// The file of the token that says to the server who asks
+    #[arg(long, value_name = "FILE", env = "SITEWRIGHT_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
 }
 
 /// The form of a graph.
@@ -210,9 +224,8 @@ struct Export {
     /// The folder to write; one that holds an earlier export is brought up to date
     #[arg(value_name = "TO")]
     to: PathBuf,
-    /// The folder of the record
-    #[arg(long, value_name = "DIR", env = "SITEWRIGHT_LEDGER")]
-    ledger: PathBuf,
+    #[command(flatten)]
+    place: Place,
 }
 
 #[derive(Args, Debug)]
@@ -223,6 +236,26 @@ struct Key {
     /// Where to write the secret key; the public one is written beside it, with `.pub`
     #[arg(long, value_name = "FILE", default_value = "lineage.key")]
     to: PathBuf,
+}
+
+/// Answers who may see it: the cluster says who asks (TokenReview) and which namespaces they may see
+/// (SubjectAccessReview: verb get, resource runs, group lineage.sitewright.dev). Whoever may see the runs of all
+/// namespaces may read the log itself as well. Speaks HTTP without TLS: an Ingress, or whatever is before it, has that.
+#[derive(Args, Debug)]
+struct Serve {
+    /// The folder of the record, or of an export
+    #[arg(long, value_name = "DIR", env = "SITEWRIGHT_LEDGER")]
+    ledger: PathBuf,
+    /// Where to answer
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8082")]
+    listen: SocketAddr,
+    /// What tokens have to be meant for [default: the API server]
+    #[arg(long, value_name = "NAME", conflicts_with = "open")]
+    audience: Option<String>,
+    /// Answer everything to everybody who gets here: only at an address of this machine, behind something that knows
+    /// who asks
+    #[arg(long)]
+    open: bool,
 }
 
 impl Lineage {
@@ -262,16 +295,31 @@ impl Lineage {
             Asked::Attest(asked) => asked.run()?,
             Asked::Export(asked) => asked.run()?,
             Asked::Key(asked) => asked.run()?,
+            Asked::Serve(asked) => return asked.run(context),
         };
         context.print(&text)?;
         Ok(Exit::Success)
     }
 }
 
+impl Place {
+    /// Returns the server that has the record, with who asks; else its folder.
+    fn open(&self) -> Result<Result<Server, &Path>, Failure> {
+        match &self.ledger {
+            Ledger::Folder(dir) => Ok(Err(dir)),
+            Ledger::Server(url) => Ok(Ok(Server::new(url.clone(), self.token_file.as_deref())?)),
+        }
+    }
+}
+
 impl From {
     fn ask(&self, question: Question) -> Result<Graph, Failure> {
-        let reader = Reader::open(&self.ledger).map_err(diagnosed)?;
-        let ask = Ask { question, limit: self.at_least, namespaces: None };
+        let dir = match self.place.open()? {
+            Ok(server) => return Ok(server.ask(&question, self.at_least)?),
+            Err(dir) => dir,
+        };
+        let reader = Reader::open(dir).map_err(diagnosed)?;
+        let ask = Ask { limit: self.at_least, ..Ask::new(question) };
         Ok(reader.ask(&ask).map_err(diagnosed)?)
     }
 }
@@ -285,44 +333,23 @@ impl Thing {
     ) -> Result<String, Failure> {
         let thing = self.thing;
         let graph = self.from.ask(question(thing.clone()))?;
-        Ok(match self.output {
-            Drawn::Text => output::text(&graph, way, &context.look()),
-            Drawn::Json => json(&graph),
-            Drawn::Mermaid => picture::mermaid(&graph),
-            Drawn::Html => picture::html(&graph),
-            Drawn::Openlineage => {
-                let options = openlineage::Options {
-                    producer: format!("{PRODUCER}/v{}", crate::VERSION),
-                    names: openlineage::Names::ByStore,
-                    attempts: false,
-                };
-                json(&openlineage::events(&graph, &options, |_| openlineage::End::Known))
-            }
-            Drawn::Rocrate => json(&rocrate::metadata(
-                &graph,
-                &rocrate::Options {
-                    name: format!("Lineage of {}", thing),
-                    license: LICENSE.to_owned(),
-                    publisher: None,
-                    recorder: crate::VERSION.to_owned(),
-                },
-            )),
-            Drawn::Prov => json(&prov::document(&graph)),
-        })
+        let form = match self.output {
+            Drawn::Text => return Ok(output::text(&graph, way, &context.look())),
+            Drawn::Json => Form::Json,
+            Drawn::Mermaid => Form::Mermaid,
+            Drawn::Html => Form::Html,
+            Drawn::Openlineage => Form::OpenLineage,
+            Drawn::Rocrate => Form::RoCrate,
+            Drawn::Prov => Form::Prov,
+        };
+        Ok(form.write(&graph, &thing))
     }
 }
 
 impl ExplainThing {
     fn answer(self, context: &Context) -> Result<String, Failure> {
-        let mut graph = self.from.ask(Question::Explain(self.thing))?;
-        let focus = graph.focus.clone();
-        graph.nodes.retain(|node| focus.contains(&node.id));
-        if let Some(field) = &self.field {
-            for node in &mut graph.nodes {
-                node.facts.retain(|fact| fact.field == *field);
-            }
-            graph.edges.retain(|edge| edge.relation.word() == field);
-        }
+        let graph = self.from.ask(Question::Explain(self.thing))?;
+        let graph = explained(graph, self.field.as_deref());
         Ok(match self.output {
             TextOrJson::Text => output::explanation(&graph, &context.look()),
             TextOrJson::Json => json(&graph),
@@ -413,10 +440,54 @@ impl Attest {
 
 impl Export {
     fn run(self) -> Result<String, Failure> {
-        let reading = Reading::open(&self.ledger).map_err(diagnosed)?;
-        let leaves = export(&reading, &self.to).map_err(diagnosed)?;
+        let leaves = match self.place.open()? {
+            Ok(server) => {
+                let key = server.state()?.key;
+                copy(&server, key.as_deref(), &self.to).map_err(diagnosed)?
+            }
+            Err(dir) => {
+                let reading = Reading::open(dir).map_err(diagnosed)?;
+                export(&reading, &self.to).map_err(diagnosed)?
+            }
+        };
         Ok(format!("{leaves} leaves in {}\n", self.to.display()))
     }
+}
+
+impl Serve {
+    fn run(self, context: &Context) -> Result<Exit, Failure> {
+        if self.open && !self.listen.ip().is_loopback() {
+            let message = format!("--open would answer everybody who reaches {}", self.listen);
+            let help = "listen at 127.0.0.1, or leave --open out: then the cluster says who asks";
+            return Err(Diagnostic::error(machine::BAD_ARGUMENT, message).help(help).into());
+        }
+        // what cannot be opened is told at once
+        Reader::open(&self.ledger).map_err(diagnosed)?;
+        let access =
+            if self.open { Access::Everybody } else { access(&context.connect()?, self.audience) };
+        context.screen.clear();
+        context.interrupt.enter(Stage::Applying);
+        let routes = Api::new(self.ledger, false, access).routes();
+        let stop = context.interrupt.token();
+        context.wait(async {
+            let listener = listener(self.listen, "questions of lineage").await?;
+            serve(listener, routes, None, stop).await;
+            Ok::<_, Failure>(())
+        })?;
+        Ok(context.interrupt.exit().unwrap_or(Exit::Success))
+    }
+}
+
+/// Requests in flight to the API server about who asks: apart from those of the agent's work.
+const ACCESS_CONCURRENCY: usize = 8;
+
+/// How long the API server may take for one of them.
+const ACCESS_DEADLINES: Deadlines =
+    Deadlines { attempt: Duration::from_secs(4), operation: Duration::from_secs(6) };
+
+/// Lets the cluster say who asks.
+pub(super) fn access(cluster: &Cluster, audience: Option<String>) -> Access {
+    Access::of(cluster.apart(ACCESS_CONCURRENCY, ACCESS_DEADLINES), audience)
 }
 
 impl Key {

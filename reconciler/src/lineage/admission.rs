@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use sitewright_ledger::{Ask, Error, Question, Reader};
 use sitewright_model::{
     format::lineage::{Policy, ServingRule},
-    lineage::{self, ClusterId, EntityId, Grade, Relation, Seen, Statement, Work, policy},
+    lineage::{self, ClusterId, EntityId, Relation, Seen, Statement, Work, policy},
     object::{GroupKind, ObjectId},
     terminal,
 };
@@ -124,8 +124,8 @@ impl Inner {
         reader.refresh()?;
         let mut reasons = Vec::new();
         for model in &models {
-            let question = Question::Of(model.to_string());
-            let ask = Ask { question, limit: Grade::Unknown, namespaces: None };
+            let until = Some(std::time::Instant::now() + DEADLINE);
+            let ask = Ask { until, ..Ask::new(Question::Of(model.to_string())) };
             match reader.ask(&ask) {
                 Ok(graph) => reasons.extend(policy::judge(&graph, &rule.demand()).reasons),
                 Err(Error::Nothing { .. }) => {

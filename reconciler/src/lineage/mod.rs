@@ -4,16 +4,22 @@
 //! of somebody, a wait of the agent for the record, or a failure of it because of one of the record.
 
 mod admission;
+mod api;
 mod chronicle;
+mod forms;
 mod queue;
 mod recorder;
+mod remote;
 mod resolver;
 mod settings;
 
 pub(crate) use self::{
     admission::Admission,
+    api::{Access, Api},
     chronicle::Chronicle,
+    forms::{Form, explained},
     recorder::{Recorder, Setup},
+    remote::{Ledger, Server},
     settings::{Lookups, read_policy},
 };
 

@@ -82,6 +82,7 @@ struct Desk {
     found: mpsc::Sender<Item>,
     is_over: Arc<AtomicBool>,
     measure: RecordMeasure,
+    log: Reading,
     reader: Reader,
     queue: Queue,
     /// The first leaf that was not looked at.
@@ -112,13 +113,14 @@ impl Resolver {
     }
 
     fn open(&self) -> Result<Desk, Error> {
-        let reader = Reader::open(&self.dir)?;
+        let (log, reader) = (Reading::open(&self.dir)?, Reader::open(&self.dir)?);
         Ok(Desk {
             lookups: self.lookups.clone(),
             found: self.found.clone(),
             is_over: Arc::clone(&self.is_over),
             measure: self.measure.clone(),
-            next: reader.log().leaves()?,
+            next: log.leaves()?,
+            log,
             reader,
             queue: Queue::default(),
             backlog: Some(0),
@@ -130,10 +132,6 @@ impl Resolver {
 }
 
 impl Desk {
-    fn log(&self) -> &Reading {
-        self.reader.log()
-    }
-
     fn index(&self) -> &Index {
         self.reader.index()
     }
@@ -162,13 +160,13 @@ impl Desk {
 
     /// Reads what was recorded since.
     fn follow(&mut self) -> Result<(), Error> {
-        let leaves = self.log().leaves()?;
+        let leaves = self.log.leaves()?;
         if self.next >= leaves {
             return Ok(());
         }
         self.reader.refresh()?;
         while self.next < leaves && !self.is_over() {
-            let bodies = self.log().bodies(self.next, STRIDE.min(leaves - self.next))?;
+            let bodies = self.log.bodies(self.next, STRIDE.min(leaves - self.next))?;
             self.next += bodies.len() as u64;
             for body in bodies.into_iter().flatten() {
                 if let Ok(record) = serde_json::from_slice::<Record>(&body) {
@@ -325,7 +323,7 @@ impl Desk {
 
     /// Judges the live services, now and then and if anything was recorded since.
     fn judge(&mut self) -> Result<(), Error> {
-        let leaves = self.log().leaves()?;
+        let leaves = self.log.leaves()?;
         let is_due =
             self.judged.is_none_or(|(when, before)| before != leaves && when.elapsed() >= JUDGE);
         if !is_due || self.lookups.policy.serving.is_empty() {
@@ -444,8 +442,7 @@ impl Desk {
 
 /// Asks what a thing came from.
 pub(super) fn of(id: &EntityId) -> Ask {
-    let question = Question::Of(id.to_string());
-    Ask { question, limit: Grade::Unknown, namespaces: None }
+    Ask::new(Question::Of(id.to_string()))
 }
 
 /// What was found, or why nothing was and what is to be recorded of that.

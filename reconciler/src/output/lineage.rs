@@ -4,6 +4,7 @@
 //! As JSON it is the [`Graph`] itself; pictures are made by [`sitewright_model::lineage::picture`].
 
 mod answers;
+pub mod api;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Install, labels};
+use super::{Install, REVIEWS, labels};
 
 /// The Secret of the certificate.
 pub(super) const SECRET: &str = "sitewright-lineage-tls";
@@ -41,7 +41,7 @@ impl Install {
                 "timeoutSeconds": 5,
                 "matchPolicy": "Equivalent",
                 "clientConfig": { "service": {
-                    "name": service, "namespace": self.namespace, "path": "/admit", "port": 443 } },
+                    "name": service, "namespace": self.namespace, "path": "/admit", "port": REVIEWS } },
                 "namespaceSelector": { "matchExpressions": [{
                     "key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ours }] },
                 "rules": [

@@ -22,6 +22,8 @@ const HOOKS: u16 = 8081;
 
 /// Where the API server asks whether something may serve.
 const REVIEWS: u16 = 8443;
+/// Where it answers questions of lineage; a way there from outside, with TLS, is the site's to make.
+const LINEAGE: u16 = 8082;
 
 /// Print what an agent in a cluster needs: SiteSync's definition, rights, a Deployment
 ///
@@ -56,7 +58,8 @@ pub(crate) struct Install {
     /// the agent the right to act as it
     #[arg(long, value_name = "NAMESPACE/NAME", value_parser = rights::account, conflicts_with = "broad")]
     act_as: Option<Account>,
-    /// Record lineage on a volume of this size, for example 20Gi; the key is in the Secret sitewright-lineage
+    /// Record lineage on a volume of this size, for example 20Gi; the key is in the Secret sitewright-lineage. Questions
+    /// are answered at port 8082, for whom the ClusterRole sitewright-lineage-reader is bound to
     #[arg(long, value_name = "SIZE", value_parser = size, conflicts_with = "replicas")]
     lineage: Option<String>,
     /// Look up what runs name, and read models, as lineage.yaml in the Secret sitewright-lineage says
@@ -172,10 +175,12 @@ impl Install {
         if self.shards > 1 {
             arguments.push(&share);
         }
+        let answers = format!("--lineage-listen=0.0.0.0:{LINEAGE}");
         if self.lineage.is_some() {
             arguments.extend([
                 "--lineage=/var/lib/sitewright/lineage",
                 "--lineage-key=/etc/sitewright/lineage.key",
+                &answers,
             ]);
         }
         if self.lineage_settings {
@@ -206,12 +211,11 @@ impl Install {
                 "secretName": "sitewright-lineage", "optional": true, "defaultMode": 0o440,
             } }));
         }
-        let mut ports = vec![
-            json!({ "name": "http", "containerPort": PORT }),
-            json!({ "name": "hooks", "containerPort": HOOKS }),
-        ];
+        let ports: Vec<Value> = self
+            .ports()
+            .map(|(name, port)| json!({ "name": name, "containerPort": port }))
+            .collect();
         if self.lineage_admission {
-            ports.push(json!({ "name": "reviews", "containerPort": REVIEWS }));
             let tls =
                 json!({ "name": "tls", "mountPath": "/etc/sitewright-tls", "readOnly": true });
             mounts.push(tls);
@@ -285,13 +289,10 @@ impl Install {
 
     fn service(&self, shard: u8) -> Value {
         let name = self.agent(shard);
-        let mut ports = vec![
-            json!({ "name": "http", "port": PORT, "targetPort": "http" }),
-            json!({ "name": "hooks", "port": HOOKS, "targetPort": "hooks" }),
-        ];
-        if self.lineage_admission {
-            ports.push(json!({ "name": "reviews", "port": 443, "targetPort": "reviews" }));
-        }
+        let ports: Vec<Value> = self
+            .ports()
+            .map(|(name, port)| json!({ "name": name, "port": port, "targetPort": name }))
+            .collect();
         json!({
             "apiVersion": "v1", "kind": "Service",
             "metadata": self.metadata(&name),
@@ -300,6 +301,13 @@ impl Install {
                 "ports": ports,
             },
         })
+    }
+
+    /// Returns the ports of the agent, by name.
+    fn ports(&self) -> impl Iterator<Item = (&'static str, u16)> {
+        let lineage = self.lineage.is_some().then_some(("lineage", LINEAGE));
+        let reviews = self.lineage_admission.then_some(("reviews", REVIEWS));
+        [("http", PORT), ("hooks", HOOKS)].into_iter().chain(lineage).chain(reviews)
     }
 }
 

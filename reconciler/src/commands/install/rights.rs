@@ -1,7 +1,7 @@
 //! The rights of the agent, and of an account that it acts as.
 
 use serde_json::{Value, json};
-use sitewright_cluster::rights::{Rule, recorder_rules, rules};
+use sitewright_cluster::rights::{Rule, access_rules, reader_rule, recorder_rules, rules};
 use sitewright_model::desired::Desired;
 
 use super::{Install, label, labels};
@@ -62,7 +62,12 @@ impl Install {
             &agent,
         ));
         if self.lineage.is_some() {
-            objects.extend(cluster_role("sitewright-recorder", &recorder_rules(), &agent));
+            let recorder = [recorder_rules(), access_rules()].concat();
+            objects.extend(cluster_role("sitewright-recorder", &recorder, &agent));
+            // bound to nobody: who runs the cluster binds it, in a namespace or everywhere
+            objects.push(json!({ "apiVersion": RBAC, "kind": "ClusterRole",
+                "metadata": { "name": "sitewright-lineage-reader", "labels": labels() },
+                "rules": [reader_rule()] }));
         }
         match (&self.act_as, self.broad) {
             (_, true) => objects.push(bound("sitewright-broad", "cluster-admin", &agent)),

@@ -65,9 +65,7 @@ impl Check {
         let given = Demand { commit: self.commit, tie: self.tie };
         let mut verdicts = Vec::new();
         for thing in asked {
-            let ask =
-                Ask { question: Question::Of(thing), limit: Grade::Unknown, namespaces: None };
-            let graph = reader.ask(&ask).map_err(diagnosed)?;
+            let graph = reader.ask(&Ask::new(Question::Of(thing))).map_err(diagnosed)?;
             let focus = graph.focus.first().and_then(|id| graph.node(id));
             let namespace = focus.and_then(|node| node.namespace.as_deref());
             let demand = match policy {
