@@ -43,7 +43,16 @@ impl Resources for Folder {
 
 /// Returns the checkpoint of a log.
 pub(crate) fn checkpoint(log: &impl Resources) -> Result<Option<(Note, Checkpoint)>, Error> {
-    let Some(bytes) = log.get("checkpoint")? else { return Ok(None) };
+    signed(log, "checkpoint")
+}
+
+/// Returns the last checkpoint of a log that witnesses have signed.
+pub(crate) fn cosigned(log: &impl Resources) -> Result<Option<(Note, Checkpoint)>, Error> {
+    signed(log, "cosigned")
+}
+
+fn signed(log: &impl Resources, path: &str) -> Result<Option<(Note, Checkpoint)>, Error> {
+    let Some(bytes) = log.get(path)? else { return Ok(None) };
     let text = String::from_utf8(bytes)
         .map_err(|_| Error::Tampered { why: "the checkpoint is not text".into() })?;
     let note = Note::parse(&text)?;
@@ -136,6 +145,9 @@ pub fn copy(log: &impl Resources, key: Option<&str>, to: &Path) -> Result<u64, E
     }
     if let Some(key) = key {
         write(&to.join("key.pub"), format!("{key}\n").as_bytes())?;
+    }
+    if let Some((cosigned, _)) = cosigned(log)?.filter(|(_, one)| one.size <= checkpoint.size) {
+        write(&to.join("cosigned"), cosigned.to_string().as_bytes())?;
     }
     // last: whoever finds it finds everything that it speaks of
     write(&to.join("checkpoint"), note.to_string().as_bytes())?;

@@ -65,7 +65,10 @@ impl Held {
         match self {
             Self::Database(reading) => reading.resource(wanted),
             // only paths that tlog-tiles knows: no other file of the folder
-            Self::Files(dir) if wanted == "checkpoint" || store::read_path(wanted).is_some() => {
+            Self::Files(dir)
+                if ["checkpoint", "cosigned"].contains(&wanted)
+                    || store::read_path(wanted).is_some() =>
+            {
                 Folder(dir.clone()).get(wanted)
             }
             Self::Files(_) => Ok(None),
@@ -98,7 +101,13 @@ impl Held {
             Self::Files(dir) => {
                 let folder = Folder(dir.clone());
                 let key = folder.get("key.pub")?.and_then(|key| String::from_utf8(key).ok());
-                (None, key.map(|key| key.trim().to_owned()), None, archive::checkpoint(&folder)?)
+                let cosigned = archive::cosigned(&folder)?.map(|(note, _)| note);
+                (
+                    None,
+                    key.map(|key| key.trim().to_owned()),
+                    cosigned,
+                    archive::checkpoint(&folder)?,
+                )
             }
         };
         let fits = match &signed {

@@ -18,6 +18,7 @@ mod merkle;
 mod note;
 mod store;
 mod verify;
+pub mod witness;
 mod writer;
 
 pub use self::{

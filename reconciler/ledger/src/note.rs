@@ -72,6 +72,14 @@ pub struct Cosigned {
     pub at: u64,
 }
 
+impl Signature {
+    /// Returns it as the line of a note.
+    pub(crate) fn line(&self) -> String {
+        let Self { name, id, bytes } = self;
+        format!("\u{2014} {name} {}\n", STANDARD.encode([id, bytes.as_slice()].concat()))
+    }
+}
+
 fn bad(why: impl Into<String>) -> Error {
     Error::Key { why: why.into() }
 }
@@ -89,8 +97,8 @@ fn hex(id: [u8; 4]) -> String {
     id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Reads the parts of a key: its name, and 32 bytes.
-fn parts(text: &str) -> Result<(String, String, [u8; 32]), Error> {
+/// Reads the parts of a key: its name, its id, its kind, and 32 bytes.
+fn parts(text: &str) -> Result<(String, String, u8, [u8; 32]), Error> {
     let mut parts = text.splitn(3, '+');
     let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
         return Err(bad("it has not the form NAME+ID+KEY"));
@@ -100,9 +108,9 @@ fn parts(text: &str) -> Result<(String, String, [u8; 32]), Error> {
     }
     let bytes = STANDARD.decode(key).map_err(|_| bad("it is not base64"))?;
     match bytes.split_first() {
-        Some((&ED25519_NOTE, key)) => {
+        Some((kind @ (&ED25519_NOTE | &ED25519_COSIGNATURE), key)) => {
             let key = key.try_into().map_err(|_| bad("it has not 32 bytes"))?;
-            Ok((name.to_owned(), id.to_owned(), key))
+            Ok((name.to_owned(), id.to_owned(), *kind, key))
         }
         _ => Err(bad("it is no Ed25519 key")),
     }
@@ -136,7 +144,10 @@ impl SecretKey {
     pub fn parse(text: &str) -> Result<Self, Error> {
         let rest = text.trim().strip_prefix("PRIVATE+KEY+");
         let rest = rest.ok_or_else(|| bad("a private key begins with PRIVATE+KEY+"))?;
-        let (name, id, seed) = parts(rest)?;
+        let (name, id, kind, seed) = parts(rest)?;
+        if kind != ED25519_NOTE {
+            return Err(bad("it is no key that signs notes"));
+        }
         let key = Self::of(&name, seed)?;
         if hex(key.public().id()) != id {
             return Err(bad("its id is not that of its name and key"));
@@ -202,14 +213,14 @@ impl fmt::Debug for SecretKey {
 // === impl PublicKey ===
 
 impl PublicKey {
-    /// Reads a key in the form `NAME+ID+KEY`.
+    /// Reads a key in the form `NAME+ID+KEY`: of a log, or of a witness.
     ///
     /// # Errors
     /// It is none.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let (name, id, key) = parts(text.trim())?;
+        let (name, id, kind, key) = parts(text.trim())?;
         let key = Self { name, key };
-        if hex(key.id()) == id {
+        if hex(key_id(&key.name, kind, &key.key)) == id {
             Ok(key)
         } else {
             Err(bad("its id is not that of its name and key"))
@@ -218,6 +229,13 @@ impl PublicKey {
 
     fn id(&self) -> [u8; 4] {
         key_id(&self.name, ED25519_NOTE, &self.key)
+    }
+
+    /// Returns the key as others know it that ask it to witness (C2SP tlog-cosignature).
+    pub fn as_witness(&self) -> String {
+        let id = hex(key_id(&self.name, ED25519_COSIGNATURE, &self.key));
+        let bytes = [&[ED25519_COSIGNATURE], self.key.as_slice()].concat();
+        format!("{}+{id}+{}", self.name, STANDARD.encode(bytes))
     }
 
     /// Returns the name.
@@ -319,10 +337,7 @@ impl Note {
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.text)?;
-        for Signature { name, id, bytes } in &self.signatures {
-            writeln!(f, "\u{2014} {name} {}", STANDARD.encode([id, bytes.as_slice()].concat()))?;
-        }
-        Ok(())
+        self.signatures.iter().try_for_each(|signature| f.write_str(&signature.line()))
     }
 }
 
@@ -394,6 +409,14 @@ mod tests {
         assert_eq!(Checkpoint::parse(&note.text).unwrap(), checkpoint);
         assert_eq!(witness.public().witnessed(&note).unwrap().at, 1_700_000_000);
         assert!(log.public().signed(&note) && log.public().witnessed(&note).is_none());
+    }
+
+    #[test]
+    fn a_key_is_read_as_that_of_a_log_and_as_that_of_a_witness() {
+        let key = SecretKey::generate("a.example.org").unwrap().public();
+        assert_eq!(PublicKey::parse(&key.to_string()).unwrap(), key);
+        assert_eq!(PublicKey::parse(&key.as_witness()).unwrap(), key);
+        assert_ne!(key.as_witness(), key.to_string());
     }
 
     proptest::proptest! {

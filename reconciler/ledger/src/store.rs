@@ -315,6 +315,20 @@ impl Reading {
         query.map_err(|error| self.of(error))
     }
 
+    /// Keeps a checkpoint of `size` that witnesses have signed, unless there is a larger one.
+    pub(crate) fn keep_cosigned(&self, size: u64, note: &Note) -> Result<(), Error> {
+        let of = |error| self.of(error);
+        // nobody else writes this; the writer of the log waits for it no longer than for one row
+        self.db.pragma_update(None, "query_only", false).map_err(of)?;
+        let known = self.cosigned()?.and_then(|note| Checkpoint::parse(&note.text).ok());
+        let kept = match known {
+            Some(known) if known.size > size => Ok(()),
+            _ => self.set("cosigned", &note.to_string()),
+        };
+        self.db.pragma_update(None, "query_only", true).map_err(of)?;
+        kept
+    }
+
     fn set(&self, key: &str, value: &str) -> Result<(), Error> {
         let sql = "INSERT OR REPLACE INTO meta VALUES (?1, ?2)";
         self.db.execute(sql, [key, value]).map(drop).map_err(|error| self.of(error))
@@ -466,11 +480,14 @@ impl Reading {
     /// The database cannot be read.
     pub fn resource(&self, wanted: &str) -> Result<Option<Vec<u8>>, Error> {
         if wanted == "checkpoint" {
-            let note = match self.cosigned()? {
-                Some(note) => Some(note),
-                None => self.checkpoint()?,
-            };
+            let (signed, cosigned) = (self.checkpoint()?, self.cosigned()?);
+            // witnesses come later: where the log has grown since, its own last word is the newest
+            let same = |note: &Note| signed.as_ref().is_some_and(|signed| signed.text == note.text);
+            let note = cosigned.filter(same).or(signed);
             return Ok(note.map(|note| note.to_string().into_bytes()));
+        }
+        if wanted == "cosigned" {
+            return Ok(self.cosigned()?.map(|note| note.to_string().into_bytes()));
         }
         let Some((level, number, width)) = read_path(wanted) else { return Ok(None) };
         let size = self.leaves()?;

@@ -9,7 +9,7 @@ use sitewright_model::{
 
 use crate::{
     Checkpoint, Error, Index, Note, PublicKey, Reading,
-    archive::{Folder, Resources, TilesOf, bundle, checkpoint},
+    archive::{Folder, Resources, TilesOf, bundle, checkpoint, cosigned},
     index,
     merkle::{Edge, Tile, Tiles, WIDTH, leaf_hash},
     store::{self, parse},
@@ -121,26 +121,39 @@ fn check(
     let (note, Checkpoint { origin, size, root }) = &signed;
     verified.size = *size;
     verified.root = Digest::from_bytes(*root).hex();
-    check_signatures(&mut verified, note, origin, key, witnesses);
-    let counts = check_leaves(&mut verified, log, *size, *root);
+    let earlier = match cosigned(log) {
+        // what is no word of this log, or of a size that it has not, is nobody's proof
+        Ok(found) => found.filter(|(_, one)| one.origin == *origin && one.size <= *size),
+        Err(error) => {
+            verified.fault("cosigned", error.to_string());
+            None
+        }
+    };
+    let notes: Vec<&Note> =
+        [note].into_iter().chain(earlier.as_ref().map(|(note, _)| note)).collect();
+    check_signatures(&mut verified, &notes, origin, key, witnesses);
+    let earlier = earlier.map(|(_, checkpoint)| (checkpoint.size, checkpoint.root));
+    let counts = check_leaves(&mut verified, log, (*size, *root), earlier);
     Ok((verified, counts))
 }
 
 fn check_signatures(
     verified: &mut Verified,
-    note: &Note,
+    notes: &[&Note],
     origin: &str,
     key: &PublicKey,
     witnesses: &[PublicKey],
 ) {
-    if !key.signed(note) {
-        verified.fault("checkpoint", format!("it is not signed by {}", key.name()));
+    for (note, place) in notes.iter().zip(["checkpoint", "cosigned"]) {
+        if !key.signed(note) {
+            verified.fault(place, format!("it is not signed by {}", key.name()));
+        }
     }
     if origin != key.name() {
         verified.fault("checkpoint", format!("it is of the log {origin}, not of {}", key.name()));
     }
     for witness in witnesses {
-        match witness.witnessed(note) {
+        match notes.iter().find_map(|note| witness.witnessed(note)) {
             Some(cosigned) => verified.witnesses.push((cosigned.name, cosigned.at)),
             None => {
                 verified.fault("checkpoint", format!("it is not witnessed by {}", witness.name()))
@@ -165,13 +178,16 @@ struct Bundle {
 fn check_leaves(
     verified: &mut Verified,
     log: &impl Resources,
-    size: u64,
-    root: [u8; 32],
+    (size, root): (u64, [u8; 32]),
+    earlier: Option<(u64, [u8; 32])>,
 ) -> Counts {
     let tiles = TilesOf { log, size };
     let (mut edge, mut seen) = (Edge::default(), Counts::new());
     let bundles = size.div_ceil(WIDTH);
     let mut from = 0;
+    let is_other = |edge: &Edge| {
+        earlier.is_some_and(|(size, root)| edge.size() == size && edge.root() != root)
+    };
     while from < bundles {
         let to = bundles.min(from + STRIDE);
         let checked = checked(log, from..to, size);
@@ -179,6 +195,10 @@ fn check_leaves(
             let mut full = Vec::new();
             for hash in &bundle.hashes {
                 edge.push(*hash, &mut full);
+                if is_other(&edge) {
+                    verified
+                        .fault("cosigned", "the leaves have another root than witnesses signed");
+                }
             }
             for tile in full {
                 check_tile(verified, &tiles, &tile);

@@ -6,6 +6,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use sitewright_ledger::{
     Ask, Error, Index, Log, Question, Reader, Reading, SecretKey, export, import, verify,
+    witness::{self, Unsigned, Witness},
 };
 use sitewright_model::{
     digest::Digest,
@@ -534,4 +535,123 @@ fn a_flipped_byte_of_the_database_is_found_or_means_nothing() {
         }
     }
     assert!(found > 100, "{found}");
+}
+
+// === witnesses ===
+
+/// A log of its own name, with so many records, and its key.
+fn other(name: &str, records: usize) -> (tempfile::TempDir, Log, sitewright_ledger::PublicKey) {
+    let dir = tempfile::tempdir().unwrap();
+    let key = SecretKey::generate(name).unwrap();
+    let public = key.public();
+    let mut log = Log::open(dir.path(), key).unwrap();
+    grow(&mut log, records, "a");
+    (dir, log, public)
+}
+
+fn grow(log: &mut Log, records: usize, what: &str) {
+    for number in 0..records {
+        let node = EntityId::node(&cluster(), &format!("{what}-{number}"));
+        log.append(&[record(RecordKind::Node, &node, None, vec![name(&node, what)])]).unwrap();
+    }
+}
+
+fn ask(log: &Log, old: u64) -> String {
+    let note = log.reading().checkpoint().unwrap().unwrap();
+    witness::request(log.reading(), old, &note).unwrap()
+}
+
+#[test]
+fn a_witness_signs_what_only_grew_and_remembers_it() {
+    let (dir, mut log, key) = other("a.example.org", 3);
+    let home = tempfile::tempdir().unwrap();
+    let own = SecretKey::generate("b.example.org").unwrap();
+    let (public, text) = (own.public(), own.to_text());
+    let mut b = Witness::open(home.path(), own, vec![key.clone()]).unwrap();
+    let lines = b.add(ask(&log, 0).as_bytes(), 1_700_000_000).unwrap();
+    let mut note = log.reading().checkpoint().unwrap().unwrap();
+    assert!(witness::add_signature(&mut note, &lines, &public));
+    witness::keep(dir.path(), &key, &note).unwrap();
+    // the log grows; the earlier word of the witness still proves what it was about
+    grow(&mut log, 300, "b");
+    let verified = verify(dir.path(), &key, std::slice::from_ref(&public)).unwrap();
+    assert!(verified.is_whole(), "{:?}", verified.faults);
+    assert_eq!(verified.witnesses, [("b.example.org".to_owned(), 1_700_000_000)]);
+    let to = tempfile::tempdir().unwrap();
+    export(log.reading(), to.path()).unwrap();
+    assert!(verify(to.path(), &key, std::slice::from_ref(&public)).unwrap().is_whole());
+
+    // whoever comes with another size is told the right one, also by a witness that was opened anew
+    drop(b);
+    let own = SecretKey::parse(&text).unwrap();
+    let mut b = Witness::open(home.path(), own, vec![key.clone()]).unwrap();
+    for old in [0, 2, 303] {
+        let answer = b.add(ask(&log, old).as_bytes(), 1);
+        assert!(matches!(answer, Err(Unsigned::Elsewhere(3))), "{old} {answer:?}");
+    }
+    b.add(ask(&log, 3).as_bytes(), 1).unwrap();
+    // the same once more is the same, and an earlier one is a rollback
+    b.add(ask(&log, 303).as_bytes(), 1).unwrap();
+}
+
+#[test]
+fn a_witness_signs_no_other_history() {
+    let (_dir, mut log, key) = other("a.example.org", 5);
+    let secret = log.key().to_text();
+    let home = tempfile::tempdir().unwrap();
+    let own = SecretKey::generate("b.example.org").unwrap();
+    let mut b = Witness::open(home.path(), own, vec![key.clone()]).unwrap();
+    let first = ask(&log, 0);
+    b.add(first.as_bytes(), 1).unwrap();
+    grow(&mut log, 5, "b");
+    b.add(ask(&log, 5).as_bytes(), 1).unwrap();
+    let rolled_back = b.add(first.as_bytes(), 1);
+    assert!(matches!(rolled_back, Err(Unsigned::Elsewhere(10))), "{rolled_back:?}");
+
+    // who holds the key begins another history
+    let forged = tempfile::tempdir().unwrap();
+    let mut fork = Log::open(forged.path(), SecretKey::parse(&secret).unwrap()).unwrap();
+    grow(&mut fork, 10, "c");
+    let same_size = b.add(ask(&fork, 10).as_bytes(), 1);
+    assert!(matches!(same_size, Err(Unsigned::Fork(10))), "{same_size:?}");
+    grow(&mut fork, 1, "c");
+    let larger = b.add(ask(&fork, 10).as_bytes(), 1);
+    assert!(matches!(larger, Err(Unsigned::Unproven)), "{larger:?}");
+    // nothing of that was kept
+    b.add(ask(&log, 10).as_bytes(), 1).unwrap();
+
+    let (_other, unknown, _) = other("c.example.org", 1);
+    assert!(matches!(b.add(ask(&unknown, 0).as_bytes(), 1), Err(Unsigned::UnknownLog)));
+    let (_impostor, impostor, _) = other("a.example.org", 1);
+    assert!(matches!(b.add(ask(&impostor, 0).as_bytes(), 1), Err(Unsigned::NotSigned)));
+    let good = ask(&log, 10);
+    for wrong in [
+        String::new(),
+        good.replace("old 10", "old 010"),
+        good.replace("old 10", "old 99"),
+        good.replace("old 10\n", "old 10\nAAAA\n"),
+        good.replace(
+            "old 10\n",
+            &format!("old 10\n{}", (STANDARD_HASH.to_owned() + "\n").repeat(64)),
+        ),
+    ] {
+        let answer = b.add(wrong.as_bytes(), 1);
+        assert!(matches!(answer, Err(Unsigned::Malformed(_))), "{wrong} {answer:?}");
+    }
+}
+
+const STANDARD_HASH: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+
+#[test]
+fn what_witnesses_signed_of_another_history_is_found() {
+    let (dir, log, key) = other("a.example.org", 3);
+    let secret = log.key().to_text();
+    let forged = tempfile::tempdir().unwrap();
+    let mut fork = Log::open(forged.path(), SecretKey::parse(&secret).unwrap()).unwrap();
+    grow(&mut fork, 2, "c");
+    let note = fork.reading().checkpoint().unwrap().unwrap();
+    witness::keep(dir.path(), &key, &note).unwrap();
+    let verified = verify(dir.path(), &key, &[]).unwrap();
+    assert!(!verified.is_whole());
+    assert!(verified.faults[0].to_string().contains("witnesses signed"), "{:?}", verified.faults);
 }
