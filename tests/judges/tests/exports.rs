@@ -269,7 +269,7 @@ fn openapi_takes_the_description_of_the_lineage_server_and_no_broken_one() {
     type Break<'b> = (&'static str, &'b dyn Fn(&mut Value));
     let of = "/paths/~1lineage~1v1~1of/get";
     let breaks: [Break<'_>; 4] = [
-        ("operationId", &|document| {
+        ("operation id", &|document| {
             let same = document.pointer(&format!("{of}/operationId")).cloned().unwrap();
             document["paths"]["/lineage/v1/gaps"]["get"]["operationId"] = same;
         }),
