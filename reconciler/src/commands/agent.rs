@@ -23,7 +23,7 @@ use crate::{
         serve, status_routes,
     },
     cli::{Context, Exit, Failure, LogFormat, Stage},
-    lineage::{Admission, Api, Lookups, Recorder, Setup},
+    lineage::{Admission, Api, Lookups, Recorder, Setup, Stand, Witnesses, Witnessing},
     output::words,
 };
 
@@ -131,6 +131,7 @@ impl Agent {
         context.interrupt.enter(Stage::Applying);
         let stop = context.interrupt.token();
         let recorder = self.recorder(&cluster, lookups, RecordMeasure::default());
+        let _witnesses = self.witnesses();
         let chronicle = recorder.as_ref().map(Recorder::chronicle).unwrap_or_default();
         let record = record(recorder, &cluster, &stop);
         let following = Following {
@@ -249,6 +250,7 @@ impl Agent {
             None
         });
         let recorder = self.recorder(cluster, lookups, web.metrics.record());
+        let _witnesses = self.witnesses();
         let chronicle = recorder.as_ref().map(Recorder::chronicle).unwrap_or_default();
         let web = Web { chronicle, ..web.clone() };
         let over = CancellationToken::new();
@@ -336,8 +338,25 @@ impl Agent {
             return Ok(None);
         };
         let access = lineage::access(cluster, self.lineage_audience.clone());
-        let routes = Api::new(dir, true, access).routes();
-        Ok(Some((listener(address, "questions of lineage").await?, routes, None)))
+        let mut api = Api::new(dir.clone(), true, access);
+        if let Some(key) = &self.lineage_key {
+            api = api.witnessing(Stand::new(dir, key.clone(), self.witnessing()));
+        }
+        Ok(Some((listener(address, "questions of lineage").await?, api.routes(), None)))
+    }
+
+    /// Reads who witnesses the log, and for which logs it is a witness. A file that is broken keeps nobody from work.
+    fn witnessing(&self) -> Witnessing {
+        let read = self.lineage_settings.as_deref().map(Witnessing::read);
+        read.transpose().map(Option::unwrap_or_default).unwrap_or_else(|mistakes| {
+            tracing::warn!("lineage: nobody witnesses: {mistakes}");
+            Witnessing::default()
+        })
+    }
+
+    /// Asks the witnesses of the log from time to time, for as long as the value lives.
+    fn witnesses(&self) -> Option<Witnesses> {
+        Witnesses::ask(self.lineage.clone()?, self.witnessing())
     }
 }
 

@@ -12,15 +12,17 @@ mod recorder;
 mod remote;
 mod resolver;
 mod settings;
+mod witnesses;
 
 pub(crate) use self::{
     admission::Admission,
-    api::{Access, Api},
+    api::{Access, Api, Stand},
     chronicle::Chronicle,
     forms::{Form, explained},
     recorder::{Recorder, Setup},
     remote::{Ledger, Server},
-    settings::{Lookups, read_policy},
+    settings::{Lookups, Witnessing, read_policy},
+    witnesses::Witnesses,
 };
 
 use std::path::Path;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use sitewright_ledger::PublicKey;
 use sitewright_model::{
     code::machine,
     diagnostic::{Diagnostic, Diagnostics},
@@ -86,6 +87,38 @@ fn read_spec(file: &Path) -> Result<format::LineageSpec, Diagnostics> {
     let (text, name) = (read(file)?, file.display().to_string());
     let text = yaml::text_of(&name, text.as_bytes())?;
     Ok(format::parse(&name, text)?.value.spec)
+}
+
+/// Who witnesses this log, and which logs this agent witnesses.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Witnessing {
+    /// Addresses and keys of witnesses.
+    pub(super) witnesses: Vec<(Url, PublicKey)>,
+    /// Keys of logs.
+    pub(super) logs: Vec<PublicKey>,
+}
+
+impl Witnessing {
+    /// Reads a file of settings, and the keys that it names.
+    ///
+    /// # Errors
+    /// Every mistake in it, or a file that cannot be read.
+    pub(crate) fn read(file: &Path) -> Result<Self, Diagnostics> {
+        let spec = read_spec(file)?;
+        let beside = file.parent().unwrap_or(Path::new("."));
+        let key = |key: &Path| {
+            let parsed = PublicKey::parse(&read(&beside.join(key))?);
+            parsed.map_err(|error| Diagnostics::from(error.diagnostic()))
+        };
+        let mut found = Self::default();
+        for witness in &spec.witnesses {
+            found.witnesses.push((url(&witness.url)?, key(&witness.key)?));
+        }
+        for log in &spec.witness_for {
+            found.logs.push(key(&log.key)?);
+        }
+        Ok(found)
+    }
 }
 
 fn trusted(key: &format::Key, beside: &Path) -> Result<TrustedKey, Diagnostics> {

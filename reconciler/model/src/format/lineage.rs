@@ -33,6 +33,8 @@ pub fn parse(file: &str, text: &str) -> Result<Located<LineageSettings>, Diagnos
             }],
         },
         "models": [{ "uri": "s3://models/" }],
+        "witnesses": [{ "url": "https://lineage.other.example.edu/lineage/witness", "key": "other.pub" }],
+        "witnessFor": [{ "key": "other.pub" }],
     },
 }]))]
 pub struct LineageSettings {
@@ -61,6 +63,12 @@ pub struct LineageSpec {
     /// What is demanded of what serves.
     #[serde(default, skip_serializing_if = "Policy::is_empty")]
     pub policy: Policy,
+    /// Witnesses that sign that this log only grew (C2SP tlog-witness).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub witnesses: Vec<WitnessServer>,
+    /// Logs of others that this agent is a witness for, at `/lineage/witness` of `--lineage-listen`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub witness_for: Vec<WitnessedLog>,
 }
 
 /// What is demanded.
@@ -119,6 +127,25 @@ impl ServingRule {
     pub fn demand(&self) -> Demand {
         Demand { commit: self.commit, tie: self.tie }
     }
+}
+
+/// A witness that is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WitnessServer {
+    /// Where it is asked, without `/add-checkpoint`; of an agent, `https://HOST/lineage/witness`.
+    #[schemars(regex(pattern = "^https?://"))]
+    pub url: String,
+    /// The file of its public key.
+    pub key: PathBuf,
+}
+
+/// A log that is witnessed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WitnessedLog {
+    /// The file of its public key. The name of the key is the name of the log.
+    pub key: PathBuf,
 }
 
 /// Where things are looked up.

@@ -9,6 +9,7 @@ mod query;
 mod questions;
 #[cfg(test)]
 mod tests;
+mod witness;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -17,7 +18,7 @@ use axum::{
     extract::{Path, State},
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use sitewright_ledger::{Ask, PublicKey, Question, Reader};
 use sitewright_model::{
@@ -25,7 +26,7 @@ use sitewright_model::{
     lineage::{Graph, compare},
 };
 
-pub(crate) use self::access::Access;
+pub(crate) use self::{access::Access, witness::Stand};
 use self::{
     access::{Caller, Sees},
     problem::Problem,
@@ -52,6 +53,8 @@ struct Shared {
     questions: Arc<Questions>,
     access: Access,
     document: String,
+    /// Where logs of others are witnessed, if they are.
+    stand: Option<Stand>,
 }
 
 /// An answer, as it is sent.
@@ -71,7 +74,15 @@ impl Api {
     pub(crate) fn new(dir: PathBuf, is_beside: bool, access: Access) -> Self {
         let document = output::json(&api::openapi());
         let questions = Arc::new(Questions::new(dir, is_beside));
-        Self(Arc::new(Shared { questions, access, document }))
+        Self(Arc::new(Shared { questions, access, document, stand: None }))
+    }
+
+    /// Witnesses logs of others as well.
+    #[must_use]
+    pub(crate) fn witnessing(self, stand: Stand) -> Self {
+        let Shared { questions, access, document, .. } =
+            Arc::into_inner(self.0).expect("nobody has a clone before it is served");
+        Self(Arc::new(Shared { questions, access, document, stand: Some(stand) }))
     }
 
     /// Returns what is served.
@@ -80,6 +91,7 @@ impl Api {
             .route("/lineage/v1/openapi.json", get(document))
             .route("/lineage/v1/{question}", get(question))
             .route("/lineage/log/{*path}", get(log))
+            .route("/lineage/witness/add-checkpoint", post(witness::add_checkpoint))
             .fallback(async || Problem::no_path())
             .with_state(self)
     }
@@ -244,7 +256,7 @@ fn state(reader: &Reader) -> Result<api::State, sitewright_ledger::Error> {
         let witness =
             |one: sitewright_ledger::Cosigned| api::Witness { name: one.name, at: one.at };
         let witnesses = note.cosignatures().into_iter().map(witness).collect();
-        Some(api::Witnessed { size, witnesses })
+        Some(api::Witnessed { size, note: note.to_string(), witnesses })
     });
     Ok(api::State {
         format: api::STATE.to_owned(),
@@ -278,7 +290,7 @@ enum Part {
 impl Part {
     fn of(path: &str) -> Option<Self> {
         match path.strip_prefix("tile/").and_then(|rest| rest.split_once('/')) {
-            None => (path == "checkpoint").then_some(Self::Checkpoint),
+            None => ["checkpoint", "cosigned"].contains(&path).then_some(Self::Checkpoint),
             Some(("entries", _)) => Some(Self::Leaves),
             Some(("bodies", _)) => Some(Self::Bodies),
             Some((level, _)) => level.parse::<u8>().is_ok().then_some(Self::Hashes),

@@ -409,3 +409,97 @@ async fn a_record_that_is_not_there_yet_is_asked_again_later() {
     assert_eq!(reply.status, 503, "{}", reply.text());
     assert!(!reply.text().contains(&served.dir.path().display().to_string()));
 }
+
+// === witnesses ===
+
+/// A log that answers and witnesses, and the keys of it.
+struct Party {
+    dir: tempfile::TempDir,
+    log: Log,
+    key: PublicKey,
+    url: sitewright_source::Url,
+    _stop: DropGuard,
+}
+
+fn append(log: &mut Log, what: &str) {
+    let node = EntityId::node(&ClusterId::new("c1"), what);
+    let said = vec![Statement::fact(&node, "name", what, Grade::Observed, &Source::rule("test"))];
+    log.append(&[Record::new(
+        RecordKind::Node,
+        "2026-11-26T08:00:00Z".parse().unwrap(),
+        node,
+        said,
+    )])
+    .unwrap();
+}
+
+async fn party(key: SecretKey, logs: Vec<PublicKey>) -> Party {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("lineage.key");
+    std::fs::write(&file, key.to_text()).unwrap();
+    let public = key.public();
+    let mut log = Log::open(dir.path(), key).unwrap();
+    append(&mut log, "one");
+    let witnessing = crate::lineage::Witnessing { witnesses: Vec::new(), logs };
+    let stand = Stand::new(dir.path().to_owned(), file, witnessing);
+    let api = Api::new(dir.path().to_owned(), true, Access::Everybody).witnessing(stand);
+    let (address, stop) = listening(api.routes()).await;
+    let url = sitewright_source::Url::parse(&format!("http://{address}/lineage/witness/")).unwrap();
+    Party { dir, log, key: public, url, _stop: stop }
+}
+
+async fn go(
+    mut round: crate::lineage::witnesses::Round,
+) -> (crate::lineage::witnesses::Round, usize) {
+    tokio::task::spawn_blocking(move || {
+        let signed = round.go();
+        (round, signed)
+    })
+    .await
+    .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_logs_witness_each_other_and_neither_another_history() {
+    use crate::lineage::witnesses::Round;
+    let keys = ["a.example.org", "b.example.org"].map(|name| SecretKey::generate(name).unwrap());
+    let [of_a, of_b] = [keys[0].public(), keys[1].public()];
+    let secret = keys[0].to_text();
+    let [one, two] = keys;
+    let mut a = party(one, vec![of_b.clone()]).await;
+    let b = party(two, vec![of_a.clone()]).await;
+    let cosigned = |party: &Party, by: &PublicKey| {
+        let note = party.log.reading().cosigned().unwrap()?;
+        by.witnessed(&note)?;
+        Some(sitewright_ledger::Checkpoint::parse(&note.text).unwrap().size)
+    };
+    let round = Round::new(a.dir.path().to_owned(), vec![(b.url.clone(), of_b.clone())]);
+    let (round, signed) = go(round).await;
+    assert_eq!((signed, cosigned(&a, &of_b)), (1, Some(1)));
+    append(&mut a.log, "two");
+    let (round, signed) = go(round).await;
+    assert_eq!((signed, cosigned(&a, &of_b)), (1, Some(2)));
+    // a process that begins anew is told from where to prove
+    drop(round);
+    append(&mut a.log, "three");
+    let witnesses = vec![(b.url.clone(), of_b.clone())];
+    let (_, signed) = go(Round::new(a.dir.path().to_owned(), witnesses.clone())).await;
+    assert_eq!((signed, cosigned(&a, &of_b)), (1, Some(3)));
+    let other_way = Round::new(b.dir.path().to_owned(), vec![(a.url.clone(), of_a.clone())]);
+    assert_eq!(go(other_way).await.1, 1);
+    assert_eq!(cosigned(&b, &of_a), Some(1));
+
+    // whoever holds the key of a log and goes back, or another way, finds no witness
+    for records in [["one", "two"].as_slice(), &["x", "y", "z"], &["x", "y", "z", "more"]] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut forged = Log::open(dir.path(), SecretKey::parse(&secret).unwrap()).unwrap();
+        records.iter().for_each(|what| append(&mut forged, what));
+        let (_, signed) = go(Round::new(dir.path().to_owned(), witnesses.clone())).await;
+        assert_eq!((signed, forged.reading().cosigned().unwrap()), (0, None), "{records:?}");
+    }
+    // and a witness with another key is none
+    let wrong = Round::new(a.dir.path().to_owned(), vec![(b.url.clone(), of_a.clone())]);
+    assert_eq!(go(wrong).await.1, 0);
+    let verified = sitewright_ledger::verify(a.dir.path(), &a.key, &[of_b]).unwrap();
+    assert!(verified.is_whole(), "{:?}", verified.faults);
+}

@@ -14,6 +14,9 @@ pub const QUESTIONS: &str = "/lineage/v1";
 /// Where the log is read, as C2SP tlog-tiles has it.
 pub const LOG: &str = "/lineage/log";
 
+/// Where logs of others ask to be witnessed, as C2SP tlog-witness has it.
+pub const WITNESS: &str = "/lineage/witness";
+
 /// The name and version of the JSON form of [`Gaps`].
 pub const GAPS: &str = "sitewright.dev/lineage-gaps/v1";
 
@@ -71,6 +74,8 @@ pub struct State {
 pub struct Witnessed {
     /// How many leaves it signs.
     pub size: u64,
+    /// The checkpoint, as the signed note that it is.
+    pub note: String,
     /// The witnesses, by the names in it; their signatures are not checked here.
     pub witnesses: Vec<Witness>,
 }
@@ -280,6 +285,10 @@ fn log_paths(paths: &mut Map<String, Value>) {
     let content = json!({ "text/plain": { "schema": { "type": "string" } } });
     let what = "The last checkpoint (C2SP tlog-checkpoint).";
     paths.insert(format!("{LOG}/checkpoint"), get("checkpoint", what, &[], content));
+    let content = json!({ "text/plain": { "schema": { "type": "string" } } });
+    let what = "The last checkpoint that witnesses have signed.";
+    paths.insert(format!("{LOG}/cosigned"), get("cosigned", what, &[], content));
+    witness_path(paths);
     let part = |name: &str, what: &str| {
         json!({
             "name": name,
@@ -307,6 +316,30 @@ fn log_paths(paths: &mut Map<String, Value>) {
         format!("{LOG}/tile/{{level}}/{{number}}"),
         get("tile", what, &parameters, content),
     );
+}
+
+/// What logs of others ask.
+fn witness_path(paths: &mut Map<String, Value>) {
+    let text = |what: &str| json!({ "description": what, "content": { "text/plain": { "schema": { "type": "string" } } } });
+    let path = json!({ "post": {
+        "operationId": "addCheckpoint",
+        "summary": "Asks to witness a checkpoint (C2SP tlog-witness).",
+        "security": [],
+        "requestBody": {
+            "required": true,
+            "content": { "text/plain": { "schema": { "type": "string", "maxLength": 65536 } } },
+        },
+        "responses": {
+            "200": text("The lines that sign it."),
+            "409": {
+                "description": "Another checkpoint was seen last: how many leaves it has.",
+                "content": { "text/x.tlog.size": { "schema": { "type": "string" } } },
+            },
+            "4XX": text("It is not signed."),
+            "5XX": text("It is not signed for now."),
+        },
+    } });
+    paths.insert(format!("{WITNESS}/add-checkpoint"), path);
 }
 
 #[cfg(test)]
