@@ -16,6 +16,7 @@
 
 pub mod apply;
 pub mod client;
+mod create;
 mod discovery;
 pub mod doctor;
 mod error;
@@ -35,6 +36,7 @@ pub mod watch;
 pub mod work;
 
 pub use client::{Cluster, Connection, Deadlines, GivenKubeconfig, Listener, Requests};
+pub use create::{Creator, namespace};
 pub use error::Error;
 pub use lock::Leadership;
 pub use tokio_util::sync::CancellationToken;

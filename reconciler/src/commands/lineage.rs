@@ -1,3 +1,5 @@
+mod submit;
+
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -53,6 +55,7 @@ Examples:
 
 #[derive(Debug, Subcommand)]
 enum Asked {
+    Submit(Box<submit::Submit>),
     /// What made it: code, data, image, nodes, configuration
     Of(Thing),
     /// What came of it: runs, models, live services
@@ -224,6 +227,7 @@ struct Key {
 impl Lineage {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let text = match self.question {
+            Asked::Submit(asked) => return asked.run(context),
             Asked::Of(asked) => asked.draw(context, Question::Of, Way::Causes)?,
             Asked::Impact(asked) => asked.draw(context, Question::Impact, Way::Effects)?,
             Asked::During(asked) => asked.draw(context, Question::During, Way::Effects)?,

@@ -30,5 +30,6 @@ mod rollback;
 mod secrets;
 mod signals;
 mod soak;
+mod submit;
 mod syncs;
 mod traces;
