@@ -109,6 +109,20 @@ impl Reader {
         answer(self, ask)
     }
 
+    /// Answers what made something, as [`Question::Of`], and where it is a run, with what the run made.
+    ///
+    /// # Errors
+    /// Nothing is called so, or several things are; the database cannot be read.
+    pub fn with_outputs(&self, asked: &str, limit: Grade) -> Result<Graph, Error> {
+        let ask = Ask { question: Question::Of(asked.to_owned()), limit, namespaces: None };
+        let cause = |tie: &Tie| tie.relation.is_cause() && tie.grade.reaches(limit);
+        let mut focus = things(self, asked, &ask, &[EntityKind::Service, EntityKind::Run])?;
+        for run in focus.clone().iter().filter(|id| id.kind() == EntityKind::Run) {
+            focus.extend(self.index.ties_to(run, Relation::GeneratedBy)?);
+        }
+        grown(self, &ask, focus, |start| walk(self, start, Way::Up, &cause, MOST))
+    }
+
     /// Returns everything that `id` came from, or everything that came of it: how many things.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ mod error;
 mod index;
 mod merkle;
 mod note;
+mod sent;
 mod store;
 mod verify;
 mod writer;
@@ -28,6 +29,7 @@ pub use self::{
         Hash, consistency, inclusion, leaf_hash, proves_consistency, proves_inclusion, root_of,
     },
     note::{Checkpoint, Cosigned, Note, PublicKey, SecretKey},
+    sent::{Mark, Sent},
     store::{Appended, Log, Reading},
     verify::{Fault, Verified, verify},
     writer::{Lost, Writer},

@@ -21,7 +21,7 @@ use crate::{
         Polls, Reason, Reconciler, Shard, Told, Trigger, Web, hook_routes, serve, status_routes,
     },
     cli::{Context, Exit, Failure, LogFormat, Stage},
-    lineage::{Lookups, Recorder, Setup},
+    lineage::{Destination, Lookups, Recorder, Setup},
     output::words,
 };
 
@@ -243,13 +243,22 @@ impl Agent {
     fn recorder(&self, cluster: &Cluster, lookups: Option<Lookups>) -> Option<Recorder> {
         let (dir, key) = (self.lineage.clone()?, self.lineage_key.clone()?);
         let cluster = ClusterId::new(cluster.facts().uid.to_string());
-        Some(Recorder::new(Setup { dir, key, cluster, lookups }))
+        let destination = self.destination().unwrap_or_else(|mistakes| {
+            tracing::warn!("lineage: nobody is told in OpenLineage: {mistakes}");
+            None
+        });
+        Some(Recorder::new(Setup { dir, key, cluster, lookups, destination }))
     }
 
     /// Reads what may be looked up.
     fn lookups(&self, settings: &Settings) -> Result<Option<Lookups>, Diagnostics> {
         let Some(file) = &self.lineage_settings else { return Ok(None) };
         Lookups::read(file, settings.clone())
+    }
+
+    /// Reads who is told in OpenLineage.
+    fn destination(&self) -> Result<Option<Destination>, Diagnostics> {
+        self.lineage_settings.as_deref().map_or(Ok(None), Destination::read)
     }
 
     fn fleet(

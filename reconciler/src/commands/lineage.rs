@@ -1,3 +1,5 @@
+mod attest;
+mod send;
 mod submit;
 
 use std::path::{Path, PathBuf};
@@ -10,7 +12,7 @@ use sitewright_model::{
     diagnostic::Diagnostics,
     lineage::{
         Grade, Graph, compare,
-        export::{openlineage, prov, provenance, rocrate},
+        export::{openlineage, prov, rocrate},
         picture,
     },
 };
@@ -74,8 +76,8 @@ enum Asked {
     Gaps(Nothing),
     /// Prove that the record is what was signed, offline
     Verify(Verify),
-    /// Sign how a model was made: SLSA provenance in DSSE envelopes, one a line
-    Attest(Attest),
+    Attest(attest::Attest),
+    Send(send::Send),
     /// Write the record as files that can be proven anywhere
     Export(Export),
     /// Make a key that signs a record
@@ -193,18 +195,6 @@ struct Verify {
 }
 
 #[derive(Args, Debug)]
-struct Attest {
-    /// A digest, reference, URI, NAMESPACE/NAME
-    #[arg(value_name = "MODEL")]
-    thing: String,
-    #[command(flatten)]
-    from: From,
-    /// The file of the key that signs
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
-}
-
-#[derive(Args, Debug)]
 struct Export {
     /// The folder to write; one that holds an earlier export is brought up to date
     #[arg(value_name = "TO")]
@@ -258,7 +248,8 @@ impl Lineage {
                 }
             }
             Asked::Verify(asked) => return asked.run(context),
-            Asked::Attest(asked) => asked.run()?,
+            Asked::Attest(asked) => asked.run(context)?,
+            Asked::Send(asked) => asked.run(context)?,
             Asked::Export(asked) => asked.run()?,
             Asked::Key(asked) => asked.run()?,
         };
@@ -383,31 +374,6 @@ fn verified_json(verified: &Verified) -> serde_json::Value {
         "faults": faults.iter().map(|fault| serde_json::json!({ "place": fault.place, "why": fault.why })).collect::<Vec<_>>(),
         "further": further,
     })
-}
-
-impl Attest {
-    fn run(self) -> Result<String, Failure> {
-        let key = crate::lineage::read_key(&self.key).map_err(diagnosed)?;
-        let graph = self.from.ask(Question::Of(self.thing.clone()))?;
-        let mut lines = String::new();
-        for statement in provenance::statements(&graph, crate::VERSION) {
-            let keyid = key.public().to_string();
-            let envelope = provenance::Envelope::sign(&statement, &keyid, |bytes| {
-                Ok::<_, std::convert::Infallible>(key.sign_bytes(bytes))
-            });
-            let Ok(envelope) = envelope;
-            lines.push_str(&serde_json::to_string(&envelope).unwrap_or_default());
-            lines.push('\n');
-        }
-        if lines.is_empty() {
-            let error = Error::Nothing {
-                asked: format!("a model with a digest of {}", self.thing),
-                near: Vec::new(),
-            };
-            return Err(diagnosed(error).into());
-        }
-        Ok(lines)
-    }
 }
 
 impl Export {

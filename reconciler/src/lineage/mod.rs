@@ -4,15 +4,19 @@
 //! of somebody, a wait of the agent for the record, or a failure of it because of one of the record.
 
 mod chronicle;
+mod courier;
 mod queue;
 mod recorder;
 mod resolver;
 mod settings;
+mod wire;
 
 pub(crate) use self::{
     chronicle::Chronicle,
+    courier::{Destination, Round, Rounds},
     recorder::{Recorder, Setup},
     settings::Lookups,
+    wire::Wire,
 };
 
 use std::path::Path;

@@ -6,6 +6,7 @@ use sitewright_model::{
     code::machine,
     diagnostic::{Diagnostic, Diagnostics},
     format::lineage::{self as format, KeyLogin, Models},
+    lineage::export::openlineage::Names,
     yaml,
 };
 use sitewright_source::{
@@ -14,6 +15,7 @@ use sitewright_source::{
     resolve::{Catalog, LakeFs, S3, S3Login, Stores, dsse::TrustedKey},
 };
 
+use super::{courier::Destination, wire::Wire};
 use crate::cli::file_failure;
 
 /// Bytes of a file of settings, of a key or of a password.
@@ -71,6 +73,30 @@ impl Lookups {
         let found = self.models.iter().filter_map(|models| Some((models, rest(models)?)));
         let (models, rest) = found.max_by_key(|(models, _)| models.uri.len())?;
         Some((models, uri.get(uri.len() - rest..)?))
+    }
+}
+
+impl Destination {
+    /// Reads who is told in OpenLineage from a file of settings; none where nobody is.
+    ///
+    /// # Errors
+    /// Every mistake in it, or a file that cannot be read.
+    pub(crate) fn read(file: &Path) -> Result<Option<Self>, Diagnostics> {
+        let text = read(file)?;
+        let name = file.display().to_string();
+        let text = yaml::text_of(&name, text.as_bytes())?;
+        let Some(to) = format::parse(&name, text)?.value.spec.openlineage else { return Ok(None) };
+        let beside = file.parent().unwrap_or(Path::new("."));
+        let token = to.token_file.as_ref().map(|file| secret(file, beside)).transpose()?;
+        Ok(Some(Self {
+            wire: Wire::new(url(&to.url)?, token),
+            names: match to.names {
+                format::DatasetNames::ByStore => Names::ByStore,
+                format::DatasetNames::WithContent => Names::ByContent,
+            },
+            attempts: to.attempts,
+            hold: to.hold(),
+        }))
     }
 }
 

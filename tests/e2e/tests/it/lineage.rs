@@ -35,12 +35,12 @@ pub(super) fn control_plane() -> &'static ControlPlane {
 /// A site in git, its cluster, and the folder of the record.
 pub(super) struct Recorded {
     pub(super) lab: Lab,
-    ledger: PathBuf,
-    key: PathBuf,
+    pub(super) ledger: PathBuf,
+    pub(super) key: PathBuf,
     /// The process that sees the folder, where no other does.
     inside: Option<u32>,
     /// What may be looked up.
-    settings: Option<PathBuf>,
+    pub(super) settings: Option<PathBuf>,
 }
 
 impl Recorded {
@@ -147,7 +147,7 @@ impl Recorded {
         assert_eq!(run.code, 0, "{run}");
     }
 
-    fn submit(&self, name: &str, more: &str, annotations: &str) {
+    pub(super) fn submit(&self, name: &str, more: &str, annotations: &str) {
         let namespace = self.lab.name();
         let claims = format!(
             "    lineage.sitewright.dev/code: git+https://git.example.edu/vision/train@{CODE}
@@ -211,7 +211,7 @@ spec:
         self.lab.kubectl_with(&["apply", "-f", "-"], &deployment);
     }
 
-    fn thing(&self, name: &str) -> String {
+    pub(super) fn thing(&self, name: &str) -> String {
         format!("{}/{name}", self.lab.name())
     }
 }

@@ -72,16 +72,22 @@ impl<'g> Run<'g> {
         best.into_values().collect()
     }
 
-    /// What it made. A name beside the content that it led to is left out.
+    /// What it made. A name gives way to the content that it led to.
     pub(super) fn outputs(&self) -> Vec<Tie<'g>> {
         let mut outputs: BTreeMap<&EntityId, Tie<'g>> = BTreeMap::new();
+        let mut keep = |tie: Tie<'g>| {
+            let kept = outputs.entry(&tie.node.id).or_insert(tie);
+            if kept.edge.grade > tie.edge.grade {
+                *kept = tie;
+            }
+        };
         for edge in self.graph.edges_to(&self.node.id) {
             let Some(node) = self.graph.node(&edge.from) else { continue };
             if edge.relation == Relation::GeneratedBy {
-                let tie = Tie { node, edge, grade: self.graph.grade(edge) };
-                let kept = outputs.entry(&node.id).or_insert(tie);
-                if kept.edge.grade > edge.grade {
-                    *kept = tie;
+                let grade = self.graph.grade(edge);
+                keep(Tie { node, edge, grade });
+                if let Some((node, led)) = self.content(edge) {
+                    keep(Tie { node, edge, grade: grade.max(led) });
                 }
             }
         }
@@ -91,6 +97,29 @@ impl<'g> Run<'g> {
             led.any(|edge| made.contains(&edge.to))
         };
         outputs.into_values().filter(|tie| !leads_to_one(&tie.node.id)).collect()
+    }
+
+    /// The content that the name of something made led to when it was first looked at after the end, and how that is
+    /// known. Once another run is to write under the name, what is there may be that one's.
+    fn content(&self, made: &Edge) -> Option<(&'g Node, Grade)> {
+        let graph = self.graph;
+        let ended = self.node.facts.iter().filter(|fact| fact.field == "outcome");
+        let ended = ended.map(|fact| fact.position).min()?.max(made.position);
+        let of_name = || graph.edges_from(&made.from);
+        let others = of_name().filter(|edge| {
+            edge.relation == Relation::GeneratedBy
+                && edge.to != made.to
+                && edge.position > made.position
+        });
+        let next = others.map(|edge| edge.position).min().unwrap_or(u64::MAX);
+        let led = of_name().filter(|edge| {
+            edge.relation == Relation::LedTo
+                && edge.grade != Grade::Claimed
+                && (ended..next).contains(&edge.position)
+        });
+        let led = led.filter_map(|edge| Some((edge, graph.node(&edge.to)?)));
+        let led = led.filter(|(_, node)| node.kind != EntityKind::Ref);
+        led.min_by_key(|(edge, _)| edge.position).map(|(edge, node)| (node, graph.grade(edge)))
     }
 
     /// The code that it ran, the best known first.
