@@ -2,8 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use sitewright_model::lineage::{
-    Edge, EntityId, EntityKind, Fact, Gap, Grade, Graph, Node, Record, Relation, Statement, claim,
+use sitewright_model::{
+    lineage::{
+        Edge, EntityId, EntityKind, Fact, Gap, Grade, Graph, Node, Record, Relation, Statement,
+        claim,
+    },
+    suggest,
 };
 
 use crate::{
@@ -13,6 +17,9 @@ use crate::{
 
 /// Things in one answer; a larger one is cut, and says so.
 const MOST: usize = 20_000;
+
+/// Names that may have been meant, which an error lists.
+const NEAR: usize = 3;
 
 /// Names that an error lists.
 const NAMED: u32 = 8;
@@ -51,6 +58,10 @@ pub(crate) trait Store {
     fn find(&self, id: &str) -> Result<Option<i64>, Error>;
     fn begin_with(&self, start: &str, most: u32) -> Result<Vec<EntityId>, Error>;
     fn named(&self, value: &str) -> Result<Vec<EntityId>, Error>;
+    /// Returns names that begin as `name` does, with the namespaces of what is called so; none where that is not kept.
+    fn similar(&self, _name: &str) -> Result<Vec<(String, Option<String>)>, Error> {
+        Ok(Vec::new())
+    }
     fn things(&self, numbers: &[i64]) -> Result<Vec<(i64, EntityId, Option<String>)>, Error>;
     fn facts(&self, numbers: &[i64]) -> Result<Vec<(i64, Row)>, Error>;
     fn up(&self, numbers: &[i64]) -> Result<Vec<Tie>, Error>;
@@ -151,6 +162,10 @@ impl Store for Reader {
 
     fn named(&self, value: &str) -> Result<Vec<EntityId>, Error> {
         self.index.named(value)
+    }
+
+    fn similar(&self, name: &str) -> Result<Vec<(String, Option<String>)>, Error> {
+        self.index.similar(name)
     }
 
     fn things(&self, numbers: &[i64]) -> Result<Vec<(i64, EntityId, Option<String>)>, Error> {
@@ -365,7 +380,7 @@ fn things(
         visible.retain(|id| id.kind() != EntityKind::Attempt);
     }
     match visible.as_slice() {
-        [] => Err(nothing(asked)),
+        [] => Err(Error::Nothing { asked: asked.to_owned(), near: near(store, asked, ask)? }),
         [_] => Ok(visible),
         // what a name led to, and the name, are one question
         _ if visible.iter().all(|id| is_content(id.kind())) => Ok(visible),
@@ -374,6 +389,27 @@ fn things(
             found: several.iter().take(NAMED as usize).map(ToString::to_string).collect(),
         }),
     }
+}
+
+/// Returns what may have been meant, the nearest first, among what the reader may see.
+fn near(store: &impl Store, asked: &str, ask: &Ask) -> Result<Vec<String>, Error> {
+    let name = asked.rsplit('/').next().unwrap_or(asked);
+    let known = store.similar(name)?.into_iter();
+    let visible = known.filter(|(_, namespace)| may_see(ask, namespace.as_deref()));
+    let mut known: Vec<String> = visible
+        .map(|(name, namespace)| match namespace {
+            Some(namespace) => format!("{namespace}/{name}"),
+            None => name,
+        })
+        .collect();
+    let mut near = Vec::new();
+    while near.len() < NEAR {
+        let found = suggest::nearest(asked, known.iter().map(String::as_str)).map(str::to_owned);
+        let Some(found) = found else { break };
+        known.retain(|other| *other != found);
+        near.push(found);
+    }
+    Ok(near)
 }
 
 fn is_content(kind: EntityKind) -> bool {

@@ -11,6 +11,7 @@
 
 mod archive;
 mod ask;
+mod erase;
 mod error;
 mod index;
 mod merkle;
@@ -23,6 +24,7 @@ mod writer;
 pub use self::{
     archive::{export, import},
     ask::{Ask, Question, Reader},
+    erase::{Erasure, Forget},
     error::Error,
     index::Index,
     merkle::{

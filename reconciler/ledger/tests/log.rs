@@ -5,7 +5,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use sitewright_ledger::{
-    Ask, Index, Log, Question, Reader, Reading, SecretKey, export, import, verify,
+    Ask, Error, Index, Log, Question, Reader, Reading, SecretKey, export, import, verify,
 };
 use sitewright_model::{
     digest::Digest,
@@ -154,6 +154,26 @@ fn a_reader_of_one_namespace_sees_nothing_of_another() {
     assert!(graph.hidden > 0);
     let question = Question::Of("vision/live".into());
     assert!(reader.ask(&Ask { question, limit: Grade::Unknown, namespaces }).is_err());
+}
+
+#[test]
+fn what_may_have_been_meant_is_named_as_far_as_the_reader_may_see_it() {
+    let dir = tempfile::tempdir().unwrap();
+    log(dir.path()).append(&world()).unwrap();
+    let reader = Reader::open(dir.path()).unwrap();
+    let near = |asked: &str, namespaces: Option<BTreeSet<String>>| {
+        let question = Question::Of(asked.into());
+        match reader.ask(&Ask { question, limit: Grade::Unknown, namespaces }) {
+            Err(Error::Nothing { near, .. }) => near,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(near("vision/trian", None)[0], "vision/train");
+    let nlp = Some([String::from("nlp")].into());
+    let seen = near("vision/trian", nlp);
+    assert!(seen.iter().all(|name| !name.contains("vision")), "{seen:?}");
+    assert_eq!(near("gqu-0", None), ["gpu-0", "gpu-1"]);
+    assert!(near("nothing/like/it", None).is_empty());
 }
 
 #[test]

@@ -1,4 +1,5 @@
 mod attest;
+mod erase;
 mod send;
 mod submit;
 
@@ -29,8 +30,8 @@ use crate::{
 /// Who writes events of OpenLineage.
 const PRODUCER: &str = "https://sitewright.dev/lineage";
 
-/// Who publishes a crate says under which licence; until then, none is given.
-const LICENSE: &str = "https://spdx.org/licenses/NONE";
+/// Who publishes a crate says under which licence; until then nobody said anything (SPDX 2.3, "NOASSERTION").
+const NO_LICENSE: &str = "http://spdx.org/rdf/terms#noassertion";
 
 /// Ask how a model was made, and what a dataset, image, driver, node or commit reaches
 ///
@@ -78,6 +79,7 @@ enum Asked {
     Verify(Verify),
     Attest(attest::Attest),
     Send(send::Send),
+    Erase(erase::Erase),
     /// Write the record as files that can be proven anywhere
     Export(Export),
     /// Make a key that signs a record
@@ -124,6 +126,20 @@ struct Thing {
     /// The form of the answer
     #[arg(short, long, value_name = "FORM", default_value = "text")]
     output: Drawn,
+    /// The licence of a crate (-o rocrate), by its SPDX id or address [default: none is asserted]
+    #[arg(long, value_name = "LICENSE", value_parser = license)]
+    license: Option<String>,
+}
+
+/// Returns the address of a licence.
+fn license(text: &str) -> Result<String, String> {
+    let is_id = |c: char| c.is_ascii_alphanumeric() || "-.+".contains(c);
+    match text {
+        "" => Err("expected an SPDX id, for example CC-BY-4.0".to_owned()),
+        id if id.chars().all(is_id) => Ok(format!("https://spdx.org/licenses/{id}")),
+        url if url.starts_with("https://") || url.starts_with("http://") => Ok(url.to_owned()),
+        _ => Err("expected an SPDX id, for example CC-BY-4.0, or an address".to_owned()),
+    }
 }
 
 #[derive(Args, Debug)]
@@ -250,6 +266,7 @@ impl Lineage {
             Asked::Verify(asked) => return asked.run(context),
             Asked::Attest(asked) => asked.run(context)?,
             Asked::Send(asked) => asked.run(context)?,
+            Asked::Erase(asked) => return asked.run(context),
             Asked::Export(asked) => asked.run()?,
             Asked::Key(asked) => asked.run()?,
         };
@@ -292,7 +309,7 @@ impl Thing {
                 &graph,
                 &rocrate::Options {
                     name: format!("Lineage of {}", thing),
-                    license: LICENSE.to_owned(),
+                    license: self.license.unwrap_or_else(|| NO_LICENSE.to_owned()),
                     publisher: None,
                     recorder: crate::VERSION.to_owned(),
                 },

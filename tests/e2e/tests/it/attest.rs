@@ -114,3 +114,41 @@ fn a_statement_is_pushed_beside_its_model_and_read_by_others() {
         digest
     );
 }
+
+#[test]
+fn what_is_erased_is_shown_first_and_then_nowhere_to_be_found() {
+    let site = Recorded::new("lineage-erase");
+    let running = site.agent();
+    site.submit("forgotten", "", "        testbed.sitewright.dev/run-for: 1s");
+    site.until_answered(&["of", &site.thing("forgotten")], "succeeded");
+    let (ledger, key) = (site.ledger.display().to_string(), site.key.display().to_string());
+    let erase = |more: &[&str]| {
+        let flags = ["lineage", "erase", "--ledger", &ledger, "--key", &key];
+        site.lab.run(&[&flags[..], more].concat())
+    };
+    let thing = site.thing("forgotten");
+    let busy = erase(&[&thing]);
+    assert!(busy.code == 1 && busy.says("SW1004") && busy.says("stop the agent"), "{busy}");
+    running.handle().signal("TERM");
+    running.end();
+    let holds = || {
+        let files = fs::read_dir(&site.ledger)
+            .unwrap()
+            .map(|entry| fs::read(entry.unwrap().path()).unwrap());
+        files.into_iter().any(|bytes| bytes.windows(9).any(|window| window == b"forgotten"))
+    };
+    let shown = erase(&[&thing]);
+    assert!(shown.code == 2 && shown.says("nothing was erased yet") && holds(), "{shown}");
+    let erased = erase(&[&thing, "--reason", "asked for", "--yes"]);
+    assert!(erased.code == 0 && !holds(), "{erased}");
+    let gone = site.lab.run(&["lineage", "of", &thing, "--ledger", &ledger]);
+    assert!(gone.code == 1 && gone.says("SW1007"), "{gone}");
+    site.verify();
+    // the agent goes on with what is left
+    let running = site.agent();
+    site.submit("kept", "", "        testbed.sitewright.dev/run-for: 1s");
+    site.until_answered(&["of", &site.thing("kept")], "succeeded");
+    running.handle().signal("TERM");
+    running.end();
+    site.verify();
+}
