@@ -133,7 +133,7 @@ impl Courier {
                 }
             };
             if said != trouble {
-                tracing::warn!(code = "SW1020", "lineage: events wait: {trouble}");
+                tracing::warn!(code = "SW1040", "lineage: events wait: {trouble}");
                 said = trouble;
             }
             let jitter = wait.mul_f64(rand::random_range(0.0..0.25));
@@ -286,7 +286,7 @@ impl Rounds {
                     Some(Answer::Refused(why)) => {
                         self.refused += 1;
                         tracing::warn!(
-                            code = "SW1020",
+                            code = "SW1040",
                             "lineage: an event is refused for good: {why}"
                         );
                     }

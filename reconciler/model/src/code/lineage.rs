@@ -12,5 +12,5 @@ codes! {
     FILE = 1009, "file of lineage cannot be used";
     REFUSED = 1010, "reader may not see this";
     UNCOMMITTED = 1011, "code of a run is not a commit on a server";
-    NOT_SENT = 1020, "lineage could not be sent";
+    NOT_SENT = 1040, "lineage could not be sent";
 }

@@ -71,7 +71,7 @@ fn a_statement_is_pushed_beside_its_model_and_read_by_others() {
     };
     // the run chose the address, and that is one of this machine
     let refused = attest(&["--push"]);
-    assert!(refused.code == 1 && refused.says("SW1020"), "{refused}");
+    assert!(refused.code == 1 && refused.says("SW1040"), "{refused}");
     let push = format!("--push={place}");
     let (first, again) = (attest(&[&push]), attest(&[&push]));
     assert!(first.code == 0 && first.says(&digest), "{first}");
