@@ -264,16 +264,16 @@ def statement(payload: bytes) -> None:
             complain(f"resolvedDependencies: {error}")
 
 
-def dsse_verify(public_hex: str):
-    return lambda envelope: judge_envelope(envelope, public_hex)
+def dsse_verify(public_hex: str, keyid: str = "ours"):
+    return lambda envelope: judge_envelope(envelope, public_hex, keyid)
 
 
-def judge_envelope(envelope: str, public_hex: str) -> None:
+def judge_envelope(envelope: str, public_hex: str, keyid: str) -> None:
     from securesystemslib.dsse import Envelope
     from securesystemslib.exceptions import VerificationError
     from securesystemslib.signer import SSlibKey
 
-    key = SSlibKey("ours", "ed25519", "ed25519", {"public": public_hex})
+    key = SSlibKey(keyid, "ed25519", "ed25519", {"public": public_hex})
     ours = load(envelope)
     try:
         parsed = Envelope.from_dict(ours)

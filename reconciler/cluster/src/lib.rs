@@ -17,6 +17,7 @@
 pub mod access;
 pub mod apply;
 pub mod client;
+mod create;
 mod discovery;
 pub mod doctor;
 mod error;
@@ -36,6 +37,7 @@ pub mod watch;
 pub mod work;
 
 pub use client::{Cluster, Connection, Deadlines, GivenKubeconfig, Listener, Requests};
+pub use create::{Creator, namespace};
 pub use error::Error;
 pub use lock::Leadership;
 pub use tokio_util::sync::CancellationToken;

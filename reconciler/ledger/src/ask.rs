@@ -5,8 +5,12 @@ use std::{
     time::Instant,
 };
 
-use sitewright_model::lineage::{
-    Edge, EntityId, EntityKind, Fact, Gap, Grade, Graph, Node, Record, Relation, Statement, claim,
+use sitewright_model::{
+    lineage::{
+        Edge, EntityId, EntityKind, Fact, Gap, Grade, Graph, Node, Record, Relation, Statement,
+        claim,
+    },
+    suggest,
 };
 
 use crate::{
@@ -16,6 +20,9 @@ use crate::{
 
 /// Things in one answer; a larger one is cut, and says so.
 const MOST: usize = 20_000;
+
+/// Names that may have been meant, which an error lists.
+const NEAR: usize = 3;
 
 /// Names that an error lists.
 const NAMED: u32 = 8;
@@ -76,6 +83,10 @@ pub(crate) trait Store {
     fn find(&self, id: &str) -> Result<Option<i64>, Error>;
     fn begin_with(&self, start: &str, most: u32) -> Result<Vec<EntityId>, Error>;
     fn named(&self, value: &str) -> Result<Vec<EntityId>, Error>;
+    /// Returns names that begin as `name` does, with the namespaces of what is called so; none where that is not kept.
+    fn similar(&self, _name: &str) -> Result<Vec<(String, Option<String>)>, Error> {
+        Ok(Vec::new())
+    }
     fn things(&self, numbers: &[i64]) -> Result<Vec<(i64, EntityId, Option<String>)>, Error>;
     fn facts(&self, numbers: &[i64]) -> Result<Vec<(i64, Row)>, Error>;
     fn up(&self, numbers: &[i64]) -> Result<Vec<Tie>, Error>;
@@ -173,6 +184,20 @@ impl Reader {
         answer(self, ask)
     }
 
+    /// Answers what made something, as [`Question::Of`], and where it is a run, with what the run made.
+    ///
+    /// # Errors
+    /// Nothing is called so, or several things are; the database cannot be read.
+    pub fn with_outputs(&self, asked: &str, limit: Grade) -> Result<Graph, Error> {
+        let ask = Ask { limit, ..Ask::new(Question::Of(asked.to_owned())) };
+        let cause = |tie: &Tie| tie.relation.is_cause() && tie.grade.reaches(limit);
+        let mut focus = things(self, asked, &ask, &[EntityKind::Service, EntityKind::Run])?;
+        for run in focus.clone().iter().filter(|id| id.kind() == EntityKind::Run) {
+            focus.extend(self.index.ties_to(run, Relation::GeneratedBy)?);
+        }
+        grown(self, &ask, focus, |start| walk(self, &ask, start, Way::Up, &cause, MOST))
+    }
+
     /// Returns everything that `id` came from, or everything that came of it: how many things.
     ///
     /// # Errors
@@ -202,6 +227,10 @@ impl Store for Reader {
 
     fn named(&self, value: &str) -> Result<Vec<EntityId>, Error> {
         self.index.named(value)
+    }
+
+    fn similar(&self, name: &str) -> Result<Vec<(String, Option<String>)>, Error> {
+        self.index.similar(name)
     }
 
     fn things(&self, numbers: &[i64]) -> Result<Vec<(i64, EntityId, Option<String>)>, Error> {
@@ -417,7 +446,7 @@ fn things(
         visible.retain(|id| id.kind() != EntityKind::Attempt);
     }
     match visible.as_slice() {
-        [] => Err(nothing(asked)),
+        [] => Err(Error::Nothing { asked: asked.to_owned(), near: near(store, asked, ask)? }),
         [_] => Ok(visible),
         // what a name led to, and the name, are one question
         _ if visible.iter().all(|id| is_content(id.kind())) => Ok(visible),
@@ -426,6 +455,27 @@ fn things(
             found: several.iter().take(NAMED as usize).map(ToString::to_string).collect(),
         }),
     }
+}
+
+/// Returns what may have been meant, the nearest first, among what the reader may see.
+fn near(store: &impl Store, asked: &str, ask: &Ask) -> Result<Vec<String>, Error> {
+    let name = asked.rsplit('/').next().unwrap_or(asked);
+    let known = store.similar(name)?.into_iter();
+    let visible = known.filter(|(_, namespace)| may_see(ask, namespace.as_deref()));
+    let mut known: Vec<String> = visible
+        .map(|(name, namespace)| match namespace {
+            Some(namespace) => format!("{namespace}/{name}"),
+            None => name,
+        })
+        .collect();
+    let mut near = Vec::new();
+    while near.len() < NEAR {
+        let found = suggest::nearest(asked, known.iter().map(String::as_str)).map(str::to_owned);
+        let Some(found) = found else { break };
+        known.retain(|other| *other != found);
+        near.push(found);
+    }
+    Ok(near)
 }
 
 fn is_content(kind: EntityKind) -> bool {

@@ -75,6 +75,22 @@ impl Held {
         }
     }
 
+    /// Returns how many leaves there are.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn leaves(&self) -> Result<u64, Error> {
+        Bodies::leaves(self)
+    }
+
+    /// Returns the bodies from `from` on, `count` at most; none of those that were erased.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn bodies(&self, from: u64, count: u64) -> Result<Vec<Option<Vec<u8>>>, Error> {
+        Bodies::bodies(self, from, count)
+    }
+
     /// Returns the record at `position`; none where its body was erased.
     ///
     /// # Errors

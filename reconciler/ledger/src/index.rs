@@ -25,6 +25,9 @@ pub(crate) const FILE: &str = "index.db";
 /// The form of the index; one of another form is made again.
 const FORM: i64 = 2;
 
+/// Names that are looked through for one that may have been meant.
+const SIMILAR: u32 = 1_000;
+
 /// How many records are folded in one transaction.
 const STRIDE: u64 = 4_096;
 
@@ -98,9 +101,7 @@ impl Index {
             // it is of another form, of another log, or broken: it is no loss
             Ok(_)
             | Err(Error::NotALog { .. } | Error::Database { .. } | Error::Tampered { .. }) => {
-                for end in ["", "-wal", "-shm"] {
-                    let _ = std::fs::remove_file(dir.join(format!("{FILE}{end}")));
-                }
+                Self::remove(dir)?;
                 Self::new(place)?
             }
             Err(error) => return Err(error),
@@ -130,6 +131,23 @@ impl Index {
         db.pragma_update(None, "cache_size", -4_096).map_err(of)?;
         let index = Self { db, place };
         Ok((index.number("form")? == Some(FORM)).then_some(index))
+    }
+
+    /// Removes the index of a folder: it is folded again from the log.
+    ///
+    /// # Errors
+    /// A file cannot be removed.
+    pub fn remove(dir: &Path) -> Result<(), Error> {
+        for end in ["", "-wal", "-shm"] {
+            let path = dir.join(format!("{FILE}{end}"));
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::File { path, why: error.to_string() });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Makes an index in memory.
@@ -300,6 +318,29 @@ impl Index {
             .query_map([value], |row| row.get::<_, String>(0))
             .map_err(|error| self.of(error))?;
         self.ids(rows)
+    }
+
+    /// Returns names that begin with the letter that `name` begins with, and the namespaces of what is called so; some at
+    /// most, those that begin like it in two letters first.
+    pub(crate) fn similar(&self, name: &str) -> Result<Vec<(String, Option<String>)>, Error> {
+        let sql = "SELECT DISTINCT value, namespace FROM fact JOIN thing ON number = thing \
+            WHERE field IN ('name', 'uri') AND field = 'name' AND value >= ?1 AND value < ?2 LIMIT ?3";
+        let mut names = Vec::new();
+        for letters in [2, 1] {
+            let start: String = name.chars().take(letters).collect();
+            if start.is_empty() {
+                continue;
+            }
+            let end = format!("{start}{}", char::MAX);
+            let mut query = self.prepare(sql)?;
+            let rows = query
+                .query_map(params![start, end, SIMILAR], |row| Ok((row.get(0)?, row.get(1)?)))
+                .map_err(|error| self.of(error))?;
+            for row in rows {
+                names.push(row.map_err(|error| self.of(error))?);
+            }
+        }
+        Ok(names)
     }
 
     fn ids(

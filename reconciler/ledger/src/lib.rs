@@ -11,11 +11,13 @@
 
 mod archive;
 mod ask;
+mod erase;
 mod error;
 mod held;
 mod index;
 mod merkle;
 mod note;
+mod sent;
 mod store;
 mod verify;
 pub mod witness;
@@ -24,6 +26,7 @@ mod writer;
 pub use self::{
     archive::{Resources, copy, export, import},
     ask::{Ask, Question, Reader},
+    erase::{Erasure, Forget},
     error::Error,
     held::{End, Held},
     index::Index,
@@ -31,6 +34,7 @@ pub use self::{
         Hash, consistency, inclusion, leaf_hash, proves_consistency, proves_inclusion, root_of,
     },
     note::{Checkpoint, Cosigned, Note, PublicKey, SecretKey},
+    sent::{Mark, Sent},
     store::{Appended, Log, Reading},
     verify::{Fault, Verified, verify},
     writer::{Lost, Writer},

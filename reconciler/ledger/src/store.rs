@@ -212,15 +212,39 @@ impl Log {
     /// Erases the body of a record for good. The leaf stays, and so do all proofs.
     ///
     /// # Errors
-    /// The database cannot be written.
+    /// The database cannot be written, or is read just now.
     pub fn erase(&mut self, position: u64) -> Result<bool, Error> {
+        self.erase_all(&[position]).map(|erased| erased > 0)
+    }
+
+    /// Erases bodies, all or none, and returns how many there were.
+    ///
+    /// # Errors
+    /// The database cannot be written, or is read just now.
+    pub fn erase_all(&mut self, positions: &[u64]) -> Result<u64, Error> {
         let place = self.reading.place.clone();
         let of = |error| failed(&place, error);
-        let sql = "UPDATE body SET bytes = NULL WHERE position = ?1 AND bytes IS NOT NULL";
-        let changed = self.reading.db.execute(sql, [position as i64]).map_err(of)?;
+        let mut erased = 0;
+        let deed = self.reading.db.transaction().map_err(of)?;
+        for position in positions {
+            let sql = "UPDATE body SET bytes = NULL WHERE position = ?1 AND bytes IS NOT NULL";
+            erased += deed.execute(sql, [position.cast_signed()]).map_err(of)? as u64;
+        }
+        deed.commit().map_err(of)?;
         // what was erased is not to be read from free pages or from the write-ahead log either
-        self.reading.db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE); VACUUM;").map_err(of)?;
-        Ok(changed > 0)
+        for step in ["VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"] {
+            let mut query = self.reading.db.prepare(step).map_err(of)?;
+            let mut rows = query.query([]).map_err(of)?;
+            let is_busy = match rows.next().map_err(of)? {
+                Some(row) => row.get::<_, i64>(0).map_err(of)? != 0,
+                None => false,
+            };
+            if is_busy {
+                let why = "somebody reads it, so that what was erased is still in its write-ahead log; erase again";
+                return Err(Error::Database { place: place.clone(), why: why.to_owned() });
+            }
+        }
+        Ok(erased)
     }
 
     /// Returns what reads the log.

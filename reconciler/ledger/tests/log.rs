@@ -248,6 +248,26 @@ fn who_reads_beside_a_writer_writes_nothing_and_an_export_answers_as_the_log_doe
 }
 
 #[test]
+fn what_may_have_been_meant_is_named_as_far_as_the_reader_may_see_it() {
+    let dir = tempfile::tempdir().unwrap();
+    log(dir.path()).append(&world()).unwrap();
+    let reader = Reader::open(dir.path()).unwrap();
+    let near = |asked: &str, namespaces: Option<BTreeSet<String>>| {
+        let question = Question::Of(asked.into());
+        match reader.ask(&Ask { namespaces, ..Ask::new(question) }) {
+            Err(Error::Nothing { near, .. }) => near,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(near("vision/trian", None)[0], "vision/train");
+    let nlp = Some([String::from("nlp")].into());
+    let seen = near("vision/trian", nlp);
+    assert!(seen.iter().all(|name| !name.contains("vision")), "{seen:?}");
+    assert_eq!(near("gqu-0", None), ["gpu-0", "gpu-1"]);
+    assert!(near("nothing/like/it", None).is_empty());
+}
+
+#[test]
 fn a_question_can_ask_for_a_lowest_grade() {
     let dir = tempfile::tempdir().unwrap();
     log(dir.path()).append(&world()).unwrap();

@@ -21,6 +21,7 @@ mod record;
 mod relation;
 #[cfg(test)]
 mod sample;
+pub mod submit;
 pub mod touch;
 mod workload;
 
@@ -31,7 +32,7 @@ pub use self::{
     record::{FORMAT as RECORD_FORMAT, LEAF as LEAF_FORMAT},
     record::{Header, Record, RecordKind, Source, Statement},
     relation::Relation,
-    workload::{Seen, Work, attempt, image_of, kinds, ran_on, serving, work},
+    workload::{Seen, Work, attempt, image_of, is_run, kinds, ran_on, serving, work},
 };
 
 /// The domain of annotations and of names that are ours.

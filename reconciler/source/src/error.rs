@@ -50,4 +50,5 @@ into_diagnostics!(
     crate::location::LocationError,
     crate::settings::MirrorError,
     crate::snapshot::SnapshotError,
+    crate::worktree::WorkTreeError,
 );

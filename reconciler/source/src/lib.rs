@@ -25,6 +25,7 @@ pub mod resolve;
 pub mod settings;
 pub mod snapshot;
 mod url;
+pub mod worktree;
 
 pub use artifact::Artifact;
 pub use cache::Cache;

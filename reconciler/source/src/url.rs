@@ -256,6 +256,14 @@ impl Url {
         Ok(self.with_rest(format!("{folder}/{reference}")))
     }
 
+    /// Returns the address with `end` behind its path.
+    #[must_use]
+    pub fn below(&self, end: &str) -> Self {
+        let path = self.path();
+        let query = self.0.rest.get(path.len()..).unwrap_or_default();
+        self.with_rest(format!("{}{end}{query}", path.trim_end_matches('/')))
+    }
+
     /// Returns whether `other` is the same server, so that credentials for one fit the other.
     pub(crate) fn same_origin(&self, other: &Self) -> bool {
         self.0.scheme == other.0.scheme && self.0.authority == other.0.authority

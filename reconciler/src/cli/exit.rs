@@ -76,6 +76,12 @@ impl From<sitewright_cluster::Error> for Failure {
     }
 }
 
+impl From<sitewright_source::worktree::WorkTreeError> for Failure {
+    fn from(error: sitewright_source::worktree::WorkTreeError) -> Self {
+        Self::Diagnosed(error.into())
+    }
+}
+
 /// Returns the failure to read or write a file.
 pub(crate) fn file_failure(path: &std::path::Path, error: &io::Error) -> Diagnostic {
     Diagnostic::error(machine::UNREADABLE_FILE, format!("{}: {error}", path.display()))

@@ -23,7 +23,9 @@ use crate::{
         serve, status_routes,
     },
     cli::{Context, Exit, Failure, LogFormat, Stage},
-    lineage::{Admission, Api, Lookups, Recorder, Setup, Stand, Witnesses, Witnessing},
+    lineage::{
+        Admission, Api, Destination, Lookups, Recorder, Setup, Stand, Witnesses, Witnessing,
+    },
     output::words,
 };
 
@@ -270,13 +272,22 @@ impl Agent {
     ) -> Option<Recorder> {
         let (dir, key) = (self.lineage.clone()?, self.lineage_key.clone()?);
         let cluster = ClusterId::new(cluster.facts().uid.to_string());
-        Some(Recorder::new(Setup { dir, key, cluster, lookups, measure }))
+        let destination = self.destination().unwrap_or_else(|mistakes| {
+            tracing::warn!("lineage: nobody is told in OpenLineage: {mistakes}");
+            None
+        });
+        Some(Recorder::new(Setup { dir, key, cluster, lookups, measure, destination }))
     }
 
     /// Reads what may be looked up.
     fn lookups(&self, settings: &Settings) -> Result<Option<Lookups>, Diagnostics> {
         let Some(file) = &self.lineage_settings else { return Ok(None) };
         Lookups::read(file, settings.clone())
+    }
+
+    /// Reads who is told in OpenLineage.
+    fn destination(&self) -> Result<Option<Destination>, Diagnostics> {
+        self.lineage_settings.as_deref().map_or(Ok(None), Destination::read)
     }
 
     fn fleet(

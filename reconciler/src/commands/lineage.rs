@@ -1,4 +1,8 @@
+mod attest;
 mod check;
+mod erase;
+mod send;
+mod submit;
 
 use std::{
     net::SocketAddr,
@@ -14,7 +18,7 @@ use sitewright_ledger::{
 use sitewright_model::{
     code::machine,
     diagnostic::{Diagnostic, Diagnostics},
-    lineage::{Grade, Graph, compare, export::provenance},
+    lineage::{Grade, Graph, compare},
 };
 
 use super::{TextOrJson, agent::listener};
@@ -57,6 +61,7 @@ Examples:
 
 #[derive(Debug, Subcommand)]
 enum Asked {
+    Submit(Box<submit::Submit>),
     /// What made it: code, data, image, nodes, configuration
     Of(Thing),
     /// What came of it: runs, models, live services
@@ -77,8 +82,9 @@ enum Asked {
     Gaps(Nothing),
     /// Prove that the record is what was signed, offline
     Verify(Verify),
-    /// Sign how a model was made: SLSA provenance in DSSE envelopes, one a line
-    Attest(Attest),
+    Attest(attest::Attest),
+    Send(send::Send),
+    Erase(erase::Erase),
     /// Write the record as files that can be proven anywhere
     Export(Export),
     /// Make a key that signs a record
@@ -137,6 +143,20 @@ struct Thing {
     /// The form of the answer
     #[arg(short, long, value_name = "FORM", default_value = "text")]
     output: Drawn,
+    /// The licence of a crate (-o rocrate), by its SPDX id or address [default: none is asserted]
+    #[arg(long, value_name = "LICENSE", value_parser = license)]
+    license: Option<String>,
+}
+
+/// Returns the address of a licence.
+fn license(text: &str) -> Result<String, String> {
+    let is_id = |c: char| c.is_ascii_alphanumeric() || "-.+".contains(c);
+    match text {
+        "" => Err("expected an SPDX id, for example CC-BY-4.0".to_owned()),
+        id if id.chars().all(is_id) => Ok(format!("https://spdx.org/licenses/{id}")),
+        url if url.starts_with("https://") || url.starts_with("http://") => Ok(url.to_owned()),
+        _ => Err("expected an SPDX id, for example CC-BY-4.0, or an address".to_owned()),
+    }
 }
 
 #[derive(Args, Debug)]
@@ -208,18 +228,6 @@ struct Verify {
 }
 
 #[derive(Args, Debug)]
-struct Attest {
-    /// A digest, reference, URI, NAMESPACE/NAME
-    #[arg(value_name = "MODEL")]
-    thing: String,
-    #[command(flatten)]
-    from: From,
-    /// The file of the key that signs
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
-}
-
-#[derive(Args, Debug)]
 struct Export {
     /// The folder to write; one that holds an earlier export is brought up to date
     #[arg(value_name = "TO")]
@@ -261,6 +269,7 @@ struct Serve {
 impl Lineage {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let text = match self.question {
+            Asked::Submit(asked) => return asked.run(context),
             Asked::Of(asked) => asked.draw(context, Question::Of, Way::Causes)?,
             Asked::Impact(asked) => asked.draw(context, Question::Impact, Way::Effects)?,
             Asked::During(asked) => asked.draw(context, Question::During, Way::Effects)?,
@@ -292,7 +301,9 @@ impl Lineage {
             }
             Asked::Check(asked) => return asked.run(context),
             Asked::Verify(asked) => return asked.run(context),
-            Asked::Attest(asked) => asked.run()?,
+            Asked::Attest(asked) => asked.run(context)?,
+            Asked::Send(asked) => asked.run(context)?,
+            Asked::Erase(asked) => return asked.run(context),
             Asked::Export(asked) => asked.run()?,
             Asked::Key(asked) => asked.run()?,
             Asked::Serve(asked) => return asked.run(context),
@@ -324,6 +335,20 @@ impl From {
     }
 }
 
+impl From {
+    /// As [`Self::ask`] of what made a thing, and what it made goes by the content that was read after it. A server is
+    /// asked for the one alone.
+    fn with_outputs(&self, thing: &str) -> Result<Graph, Failure> {
+        match self.place.open()? {
+            Ok(_) => self.ask(Question::Of(thing.to_owned())),
+            Err(dir) => {
+                let reader = Reader::open(dir).map_err(diagnosed)?;
+                Ok(reader.with_outputs(thing, self.at_least).map_err(diagnosed)?)
+            }
+        }
+    }
+}
+
 impl Thing {
     fn draw(
         self,
@@ -332,8 +357,13 @@ impl Thing {
         way: Way,
     ) -> Result<String, Failure> {
         let thing = self.thing;
-        let graph = self.from.ask(question(thing.clone()))?;
+        let question = question(thing.clone());
+        let is_of_configuration = matches!(question, Question::Config(_));
+        let graph = self.from.ask(question)?;
         let form = match self.output {
+            Drawn::Text if is_of_configuration => {
+                return Ok(output::text(&graph, way, &context.look()) + &output::touched(&graph));
+            }
             Drawn::Text => return Ok(output::text(&graph, way, &context.look())),
             Drawn::Json => Form::Json,
             Drawn::Mermaid => Form::Mermaid,
@@ -342,7 +372,7 @@ impl Thing {
             Drawn::Rocrate => Form::RoCrate,
             Drawn::Prov => Form::Prov,
         };
-        Ok(form.write(&graph, &thing))
+        Ok(form.write(&graph, &thing, self.license))
     }
 }
 
@@ -411,31 +441,6 @@ fn verified_json(verified: &Verified) -> serde_json::Value {
         "faults": faults.iter().map(|fault| serde_json::json!({ "place": fault.place, "why": fault.why })).collect::<Vec<_>>(),
         "further": further,
     })
-}
-
-impl Attest {
-    fn run(self) -> Result<String, Failure> {
-        let key = crate::lineage::read_key(&self.key).map_err(diagnosed)?;
-        let graph = self.from.ask(Question::Of(self.thing.clone()))?;
-        let mut lines = String::new();
-        for statement in provenance::statements(&graph, crate::VERSION) {
-            let keyid = key.public().to_string();
-            let envelope = provenance::Envelope::sign(&statement, &keyid, |bytes| {
-                Ok::<_, std::convert::Infallible>(key.sign_bytes(bytes))
-            });
-            let Ok(envelope) = envelope;
-            lines.push_str(&serde_json::to_string(&envelope).unwrap_or_default());
-            lines.push('\n');
-        }
-        if lines.is_empty() {
-            let error = Error::Nothing {
-                asked: format!("a model with a digest of {}", self.thing),
-                near: Vec::new(),
-            };
-            return Err(diagnosed(error).into());
-        }
-        Ok(lines)
-    }
 }
 
 impl Export {

@@ -11,8 +11,8 @@ use crate::output::{json, lineage::api};
 /// Who writes events of OpenLineage.
 const PRODUCER: &str = "https://sitewright.dev/lineage";
 
-/// Who publishes a crate says under which licence; until then, none is given.
-const LICENSE: &str = "https://spdx.org/licenses/NONE";
+/// Who publishes a crate says under which licence; until then nobody said anything (SPDX 2.3, "NOASSERTION").
+const NO_LICENSE: &str = "http://spdx.org/rdf/terms#noassertion";
 
 /// A form of a graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,8 +51,8 @@ impl Form {
         }
     }
 
-    /// Writes the graph that answers a question about `thing`.
-    pub(crate) fn write(self, graph: &Graph, thing: &str) -> String {
+    /// Writes the graph that answers a question about `thing`; a crate says under which licence it is.
+    pub(crate) fn write(self, graph: &Graph, thing: &str, license: Option<String>) -> String {
         match self {
             Self::Json => json(graph),
             Self::Mermaid => picture::mermaid(graph),
@@ -69,7 +69,7 @@ impl Form {
                 graph,
                 &rocrate::Options {
                     name: format!("Lineage of {thing}"),
-                    license: LICENSE.to_owned(),
+                    license: license.unwrap_or_else(|| NO_LICENSE.to_owned()),
                     publisher: None,
                     recorder: crate::VERSION.to_owned(),
                 },

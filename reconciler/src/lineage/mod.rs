@@ -6,22 +6,26 @@
 mod admission;
 mod api;
 mod chronicle;
+mod courier;
 mod forms;
 mod queue;
 mod recorder;
 mod remote;
 mod resolver;
 mod settings;
+mod wire;
 mod witnesses;
 
 pub(crate) use self::{
     admission::Admission,
     api::{Access, Api, Stand},
     chronicle::Chronicle,
+    courier::{Destination, Round, Rounds},
     forms::{Form, explained},
     recorder::{Recorder, Setup},
     remote::{Ledger, Server},
     settings::{Lookups, Witnessing, read_policy},
+    wire::Wire,
     witnesses::Witnesses,
 };
 

@@ -31,6 +31,7 @@ use crate::agent::RecordMeasure;
 
 use super::{
     chronicle::{Chronicle, Entry},
+    courier::{Courier, Destination},
     resolver::Resolver,
     settings::Lookups,
 };
@@ -72,6 +73,8 @@ pub(crate) struct Setup {
     pub(crate) lookups: Option<Lookups>,
     /// What is measured.
     pub(crate) measure: RecordMeasure,
+    /// Who is told in OpenLineage; nobody where there is none.
+    pub(crate) destination: Option<Destination>,
 }
 
 /// The recorder of one cluster.
@@ -99,6 +102,13 @@ impl Recorder {
             // nobody waits for its end: what it was at is begun again
             let thread = std::thread::Builder::new().name("resolver".into());
             let thread = thread.spawn(move || resolver.run());
+            drop(thread.inspect_err(|error| tracing::warn!(%error, "lineage: no thread")));
+        }
+        if let Some(to) = setup.destination.clone() {
+            let courier = Courier { dir: setup.dir.clone(), to, is_over: Arc::clone(&is_over) };
+            // nobody waits for its end either: what was not told is told by the next one
+            let thread = std::thread::Builder::new().name("courier".into());
+            let thread = thread.spawn(move || courier.run());
             drop(thread.inspect_err(|error| tracing::warn!(%error, "lineage: no thread")));
         }
         let run = move || {

@@ -18,7 +18,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use sitewright_ledger::{Ask, Error, Index, Question, Reader, Reading};
+use sitewright_ledger::{Ask, Error, Index, Question, Reader};
 use sitewright_model::{
     format::lineage::Models,
     lineage::{EntityId, EntityKind, Grade, Record, Relation, Source, Statement, policy},
@@ -82,7 +82,6 @@ struct Desk {
     found: mpsc::Sender<Item>,
     is_over: Arc<AtomicBool>,
     measure: RecordMeasure,
-    log: Reading,
     reader: Reader,
     queue: Queue,
     /// The first leaf that was not looked at.
@@ -113,14 +112,13 @@ impl Resolver {
     }
 
     fn open(&self) -> Result<Desk, Error> {
-        let (log, reader) = (Reading::open(&self.dir)?, Reader::open(&self.dir)?);
+        let reader = Reader::open(&self.dir)?;
         Ok(Desk {
             lookups: self.lookups.clone(),
             found: self.found.clone(),
             is_over: Arc::clone(&self.is_over),
             measure: self.measure.clone(),
-            next: log.leaves()?,
-            log,
+            next: reader.log().leaves()?,
             reader,
             queue: Queue::default(),
             backlog: Some(0),
@@ -160,13 +158,13 @@ impl Desk {
 
     /// Reads what was recorded since.
     fn follow(&mut self) -> Result<(), Error> {
-        let leaves = self.log.leaves()?;
+        let leaves = self.reader.log().leaves()?;
         if self.next >= leaves {
             return Ok(());
         }
         self.reader.refresh()?;
         while self.next < leaves && !self.is_over() {
-            let bodies = self.log.bodies(self.next, STRIDE.min(leaves - self.next))?;
+            let bodies = self.reader.log().bodies(self.next, STRIDE.min(leaves - self.next))?;
             self.next += bodies.len() as u64;
             for body in bodies.into_iter().flatten() {
                 if let Ok(record) = serde_json::from_slice::<Record>(&body) {
@@ -323,7 +321,7 @@ impl Desk {
 
     /// Judges the live services, now and then and if anything was recorded since.
     fn judge(&mut self) -> Result<(), Error> {
-        let leaves = self.log.leaves()?;
+        let leaves = self.reader.log().leaves()?;
         let is_due =
             self.judged.is_none_or(|(when, before)| before != leaves && when.elapsed() >= JUDGE);
         if !is_due || self.lookups.policy.serving.is_empty() {

@@ -7,6 +7,7 @@ use sitewright_model::{
     code::machine,
     diagnostic::{Diagnostic, Diagnostics},
     format::lineage::{self as format, KeyLogin, Models, Policy},
+    lineage::export::openlineage::Names,
     yaml,
 };
 use sitewright_source::{
@@ -15,6 +16,7 @@ use sitewright_source::{
     resolve::{Catalog, LakeFs, S3, S3Login, Stores, dsse::TrustedKey},
 };
 
+use super::{courier::Destination, wire::Wire};
 use crate::cli::file_failure;
 
 /// Bytes of a file of settings, of a key or of a password.
@@ -118,6 +120,27 @@ impl Witnessing {
             found.logs.push(key(&log.key)?);
         }
         Ok(found)
+    }
+}
+
+impl Destination {
+    /// Reads who is told in OpenLineage from a file of settings; none where nobody is.
+    ///
+    /// # Errors
+    /// Every mistake in it, or a file that cannot be read.
+    pub(crate) fn read(file: &Path) -> Result<Option<Self>, Diagnostics> {
+        let Some(to) = read_spec(file)?.openlineage else { return Ok(None) };
+        let beside = file.parent().unwrap_or(Path::new("."));
+        let token = to.token_file.as_ref().map(|file| secret(file, beside)).transpose()?;
+        Ok(Some(Self {
+            wire: Wire::new(url(&to.url)?, token),
+            names: match to.names {
+                format::DatasetNames::ByStore => Names::ByStore,
+                format::DatasetNames::WithContent => Names::ByContent,
+            },
+            attempts: to.attempts,
+            hold: to.hold(),
+        }))
     }
 }
 

@@ -31,6 +31,11 @@ pub(super) async fn connect(connection: &Connection) -> Result<(Client, String, 
     Ok((client, name.unwrap_or_else(|| server.clone()), server))
 }
 
+/// Returns the namespace of the context.
+pub(super) async fn namespace(connection: &Connection) -> Result<String, Error> {
+    load(connection).await.map(|(config, _)| config.default_namespace)
+}
+
 async fn load(connection: &Connection) -> Result<(Config, Option<String>), Error> {
     if let Some(given) = &connection.given {
         return from_kubeconfig(tame(given)?, connection).await;

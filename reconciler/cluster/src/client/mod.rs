@@ -111,10 +111,7 @@ impl Cluster {
     ///
     /// Costs two requests. Fails within 10 seconds where nothing answers.
     pub async fn connect(connection: &Connection) -> Result<Self, Error> {
-        let (client, name, server) = config::connect(connection).await?;
-        let concurrency = connection.concurrency.map_or(CONCURRENCY, NonZeroUsize::get);
-        let http = Http::new(client, server, concurrency, connection.deadlines);
-        let http = http.told_to(connection.listener.clone());
+        let (http, name) = sender(connection).await?;
         let version = version(&http).await?;
         let uid = cluster_uid(&http).await?;
         let facts = ClusterFacts { uid, version, name };
@@ -191,6 +188,23 @@ impl std::fmt::Debug for Cluster {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Cluster({})", self.facts.name)
     }
+}
+
+/// Makes a sender of requests, and asks nothing.
+pub(crate) async fn reach(connection: &Connection) -> Result<Http, Error> {
+    sender(connection).await.map(|(http, _)| http)
+}
+
+/// Returns the namespace of the kubeconfig's context, and asks nothing.
+pub(crate) async fn namespace(connection: &Connection) -> Result<String, Error> {
+    config::namespace(connection).await
+}
+
+async fn sender(connection: &Connection) -> Result<(Http, String), Error> {
+    let (client, name, server) = config::connect(connection).await?;
+    let concurrency = connection.concurrency.map_or(CONCURRENCY, NonZeroUsize::get);
+    let http = Http::new(client, server, concurrency, connection.deadlines);
+    Ok((http.told_to(connection.listener.clone()), name))
 }
 
 async fn version(http: &Http) -> Result<String, Error> {

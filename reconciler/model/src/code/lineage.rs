@@ -18,4 +18,5 @@ codes! {
     BAD_QUESTION = 1023, "question of lineage is not understood";
     UNJUDGED = 1024, "rights of who asks cannot be looked up";
     NO_ANSWER = 1025, "server of lineage gives no answer";
+    NOT_SENT = 1040, "lineage could not be sent";
 }

@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::health::parse_duration;
 
-const DURATION: &str = r"^(?:[1-9][0-9]{0,3}h)?(?:[1-9][0-9]{0,3}m)?(?:[1-9][0-9]{0,3}s)?$";
-const DURATION_IN_WORDS: &str = "hours, minutes and seconds, for example `72h`, `20m` or `1h30m`";
+pub(super) const DURATION: &str =
+    r"^(?:[1-9][0-9]{0,3}h)?(?:[1-9][0-9]{0,3}m)?(?:[1-9][0-9]{0,3}s)?$";
+pub(super) const DURATION_IN_WORDS: &str =
+    "hours, minutes and seconds, for example `72h`, `20m` or `1h30m`";
 const RESOURCE: &str =
     r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/(\*|[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)$";
 const RESOURCE_IN_WORDS: &str =

@@ -1,13 +1,18 @@
 //! Settings of the recorder: where it may look things up, and which models it reads.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Located, site::API_VERSION};
+use super::{
+    Located,
+    drain::{DURATION, DURATION_IN_WORDS},
+    site::API_VERSION,
+};
 use crate::{
     diagnostic::Diagnostics,
+    health::parse_duration,
     lineage::{Grade, policy::Demand},
 };
 
@@ -35,6 +40,7 @@ pub fn parse(file: &str, text: &str) -> Result<Located<LineageSettings>, Diagnos
         "models": [{ "uri": "s3://models/" }],
         "witnesses": [{ "url": "https://lineage.other.example.edu/lineage/witness", "key": "other.pub" }],
         "witnessFor": [{ "key": "other.pub" }],
+        "openlineage": { "url": "https://marquez.example.edu/api/v1/lineage", "names": "withContent" },
     },
 }]))]
 pub struct LineageSettings {
@@ -69,6 +75,9 @@ pub struct LineageSpec {
     /// Logs of others that this agent is a witness for, at `/lineage/witness` of `--lineage-listen`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub witness_for: Vec<WitnessedLog>,
+    /// Tell a server that takes OpenLineage, such as Marquez, of runs and of what they read and made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub openlineage: Option<OpenLineage>,
 }
 
 /// What is demanded.
@@ -146,6 +155,56 @@ pub struct WitnessServer {
 pub struct WitnessedLog {
     /// The file of its public key. The name of the key is the name of the log.
     pub key: PathBuf,
+}
+
+/// A server that takes OpenLineage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OpenLineage {
+    /// The address that takes events, such as `https://marquez.example.edu/api/v1/lineage`. Many at once are sent to
+    /// `/batch` below it, where it takes that.
+    #[schemars(regex(pattern = "^https?://"))]
+    pub url: String,
+    /// The file that holds a bearer token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<PathBuf>,
+    /// How datasets are named.
+    #[serde(default)]
+    pub names: DatasetNames,
+    /// How long the end of a run waits until the content of what it made is known: nothing may be told of a run after
+    /// its end. What becomes known later is told of the dataset alone.
+    #[serde(default = "default_hold")]
+    #[schemars(
+        length(min = 1),
+        regex(pattern = DURATION),
+        extend("patternErrorMessage" = DURATION_IN_WORDS)
+    )]
+    pub hold: String,
+    /// Whether each attempt is told as a run below its run.
+    #[serde(default)]
+    pub attempts: bool,
+}
+
+/// How datasets are named for OpenLineage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum DatasetNames {
+    /// By their store; which content it was stands in the facet `version`, as the standard has it.
+    #[default]
+    ByStore,
+    /// With the content in the name: for Marquez, which takes any version for the newest.
+    WithContent,
+}
+
+fn default_hold() -> String {
+    "1h".to_owned()
+}
+
+impl OpenLineage {
+    /// Returns how long the end of a run waits.
+    pub fn hold(&self) -> Duration {
+        parse_duration(&self.hold).unwrap_or(Duration::from_secs(3600))
+    }
 }
 
 /// Where things are looked up.

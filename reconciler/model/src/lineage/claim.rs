@@ -11,10 +11,10 @@ use super::{DOMAIN, EntityId, Grade, Relation, Source, Statement, id::is_commit}
 use crate::digest::Digest;
 
 /// Things that one annotation may list; further ones are left out, and that is said.
-const MOST: usize = 64;
+pub(super) const MOST: usize = 64;
 
 /// The annotations that are read, on workloads and on pods.
-pub const ANNOTATIONS: [&str; 5] = ["code", "data", "model", "base-model", "experiment"];
+pub const ANNOTATIONS: [&str; 6] = ["code", "data", "names", "model", "base-model", "experiment"];
 
 /// What a container may leave as its termination message.
 ///
@@ -140,6 +140,9 @@ pub fn annotations(
     for text in get("data").into_iter().flat_map(list) {
         said.extend(uses(run, Relation::Used, text, &at("data")));
     }
+    for text in get("names").into_iter().flat_map(list) {
+        said.extend(led(text, &at("names")));
+    }
     if let Some(text) = get("base-model") {
         said.extend(uses(run, Relation::Used, text, &at("base-model")));
     }
@@ -211,6 +214,13 @@ fn uses(run: &EntityId, relation: Relation, text: &str, source: &Source) -> Vec<
         Statement::edge(run, relation, &named.id, Grade::Claimed, source),
         Statement::fact(&named.id, "uri", named.uri, Grade::Claimed, source),
     ]
+}
+
+/// Says where a name led to, `NAME -> URI@ID`: the run used what has the id, whatever the name leads to by now.
+fn led(text: &str, source: &Source) -> Option<Statement> {
+    let (name, id) = text.split_once(" -> ")?;
+    let (name, id) = (EntityId::reference(&clean(name.trim()))?, named(id)?.id);
+    Some(Statement::edge(&name, Relation::LedTo, &id, Grade::Claimed, source))
 }
 
 fn makes(run: &EntityId, text: &str, source: &Source) -> Vec<Statement> {

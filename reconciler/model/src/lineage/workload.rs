@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::{
     ClusterId, DOMAIN, EntityId, Grade, Relation, Source, Statement,
     claim::{self, bounded, named},
+    submit,
 };
 use crate::{
     digest::Digest,
@@ -87,7 +88,8 @@ pub fn kinds() -> impl Iterator<Item = GroupKind> {
     all.map(|(group, kind)| GroupKind::new(*group, *kind))
 }
 
-fn is_run(kind: &GroupKind) -> bool {
+/// Returns whether objects of a kind are runs.
+pub fn is_run(kind: &GroupKind) -> bool {
     RUNS.iter().any(|(group, name)| kind.group == *group && kind.kind == *name)
 }
 
@@ -336,6 +338,7 @@ pub fn attempt(seen: &Seen<'_>) -> Option<(EntityId, EntityId, Vec<Statement>)> 
     said.extend(seen.facts(&id, &source, fields));
     containers(seen, &run_id, &id, &source, &mut said);
     volumes(seen, &run_id, &source, &mut said);
+    said.extend(submit::cloned(&run_id, seen.body, &source));
     Some((run_id, id, said))
 }
 

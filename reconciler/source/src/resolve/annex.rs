@@ -7,15 +7,15 @@ const POINTER: usize = 4096;
 
 /// A pointer of Git LFS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct LfsPointer {
+pub(crate) struct LfsPointer {
     /// The digest of the content.
-    pub(super) digest: Digest,
+    pub(crate) digest: Digest,
     /// Its size in bytes.
-    pub(super) size: u64,
+    pub(crate) size: u64,
 }
 
 /// Returns the key that a link leads to: `../.git/annex/objects/xx/yy/KEY/KEY`.
-pub(super) fn key_of_link(target: &[u8]) -> Option<String> {
+pub(crate) fn key_of_link(target: &[u8]) -> Option<String> {
     let target = std::str::from_utf8(target).ok()?;
     let (_, within) = target.split_once("annex/objects/")?;
     let key = within.rsplit('/').next()?;
@@ -23,13 +23,13 @@ pub(super) fn key_of_link(target: &[u8]) -> Option<String> {
 }
 
 /// Returns the key in a pointer file: `/annex/objects/KEY` on the first line.
-pub(super) fn key_of_pointer(bytes: &[u8]) -> Option<String> {
+pub(crate) fn key_of_pointer(bytes: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(bytes.get(..bytes.len().min(POINTER))?).ok()?;
     unescaped(text.strip_prefix("/annex/objects/")?.lines().next()?)
 }
 
 /// Returns the size in a key: `SHA256E-s30--HEX.dat`.
-pub(super) fn size_of(key: &str) -> Option<u64> {
+pub(crate) fn size_of(key: &str) -> Option<u64> {
     let (fields, _) = key.split_once("--")?;
     fields.split('-').skip(1).find_map(|field| field.strip_prefix('s')?.parse().ok())
 }
@@ -68,7 +68,7 @@ fn is_key(name: &str) -> bool {
 }
 
 /// Reads a pointer of Git LFS.
-pub(super) fn lfs_pointer(bytes: &[u8]) -> Option<LfsPointer> {
+pub(crate) fn lfs_pointer(bytes: &[u8]) -> Option<LfsPointer> {
     // the specification: less than 1024 bytes
     let text = std::str::from_utf8(bytes).ok().filter(|text| text.len() < 1024)?;
     let mut lines = text.lines();

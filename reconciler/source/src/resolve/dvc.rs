@@ -7,22 +7,22 @@ use sitewright_model::yaml;
 
 /// What a file of DVC names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Item {
+pub(crate) struct Item {
     /// From the top of the repository.
-    pub(super) path: String,
+    pub(crate) path: String,
     /// The id that DVC has for it: `md5:HEX`, with `.dir` for a folder.
-    pub(super) id: String,
+    pub(crate) id: String,
     /// Its size in bytes.
-    pub(super) size: Option<u64>,
+    pub(crate) size: Option<u64>,
     /// Of a folder, how many files it has.
-    pub(super) files: Option<u64>,
+    pub(crate) files: Option<u64>,
     /// What it is to who runs the code.
-    pub(super) role: Role,
+    pub(crate) role: Role,
 }
 
 /// What data is to who runs the code of the commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
+pub(crate) enum Role {
     /// It was added, or a stage depends on it.
     Needed,
     /// A stage makes it, and no other stage depends on it.
@@ -30,13 +30,13 @@ pub(super) enum Role {
 }
 
 /// Returns whether DVC keeps ids in the file at `path`.
-pub(super) fn is_file(path: &str) -> bool {
+pub(crate) fn is_file(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     name == "dvc.lock" || (name.ends_with(".dvc") && name.len() > ".dvc".len())
 }
 
 /// Reads the file at `path`; none where it is none of DVC.
-pub(super) fn read(path: &str, text: &str) -> Option<Vec<Item>> {
+pub(crate) fn read(path: &str, text: &str) -> Option<Vec<Item>> {
     let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
     let document = yaml::parse_values(text).ok()?.pop()?;
     if path.rsplit('/').next() == Some("dvc.lock") {

@@ -26,6 +26,9 @@ const SMALL: &str = "blob:limit=1k";
 /// References that are asked about; a repository with more has them for its machines.
 const MOST_TIPS: usize = 2_000;
 
+/// What keeps a commit on its server: branches and tags, and what `lineage submit` pushes.
+const KEPT: [&str; 4] = ["HEAD", "refs/heads/", "refs/tags/", "refs/sitewright/"];
+
 /// References that are named as leading to a commit.
 const SHOWN_TIPS: usize = 5;
 
@@ -75,6 +78,23 @@ pub(super) fn name(
     Ok(said)
 }
 
+/// Returns the references that lead to the commit `id` of the repository at `url`.
+pub(super) fn leads_to(
+    url: &Url,
+    id: &str,
+    with: &Resolving<'_>,
+) -> Result<Option<String>, Unresolved> {
+    let name = Name::parse(id).ok_or_else(|| Unresolved::Unknown(shown(id)))?;
+    let (address, reach) = with.place(url)?;
+    let remote = Remote::new(&address, &reach, ROOM, BYTES, with.end());
+    let format = remote.objects()?;
+    match reached(&name, &remote.tips(&KEPT)?, &remote, format.format()) {
+        Reached::From(names) => Ok(Some(names)),
+        Reached::Nowhere => Ok(None),
+        Reached::Unknown(why) => Err(Unresolved::Away(why)),
+    }
+}
+
 /// Takes `git+https://host/repo[#path]` apart.
 fn repository(uri: &str) -> Result<(Url, Option<&str>), Unresolved> {
     let (place, path) = match uri.split_once('#') {
@@ -100,7 +120,7 @@ fn found(
     if objects.is_sha256() != (name.as_str().len() == 64) {
         return Err(gone("has ids of another kind"));
     }
-    let tips = remote.tips(&["HEAD", "refs/heads/", "refs/tags/"])?;
+    let tips = remote.tips(&KEPT)?;
     bring(&name, &tips, remote, &mut objects)?;
     let commit = match objects.get(&name) {
         Some((ObjectKind::Commit, bytes)) => Commit::parse(bytes),

@@ -8,10 +8,10 @@
 //!
 //! One file per system. [`resolve`] is the one entry; [`tree::hash`] is for directories, which have no server.
 
-mod annex;
+pub(crate) mod annex;
 mod commit;
 pub mod dsse;
-mod dvc;
+pub(crate) mod dvc;
 mod git;
 mod gitconfig;
 mod iceberg;
@@ -120,6 +120,15 @@ pub fn resolve(
         }
         (kind, _) => Err(Unresolved::Unknown(format!("a {kind} at `{}`", shown(uri)))),
     }
+}
+
+/// Returns what leads to the commit `id` on the server of `url`: references, or none where the server does not have it,
+/// or only until it tidies up.
+///
+/// # Errors
+/// The server cannot be asked, or there is too much to look through.
+pub fn leads_to(url: &Url, id: &str, with: &Resolving<'_>) -> Result<Option<String>, Unresolved> {
+    git::leads_to(url, id, with)
 }
 
 /// Returns what stands before `://`.

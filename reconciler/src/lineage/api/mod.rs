@@ -216,7 +216,7 @@ impl Asked {
         Ok(match self {
             Self::Drawn { question, thing, limit, form } => {
                 let graph = graph(question, limit)?;
-                Answer { media: form.media(), text: form.write(&graph, &thing) }
+                Answer { media: form.media(), text: form.write(&graph, &thing, None) }
             }
             Self::Explain { thing, field, limit } => {
                 let graph = graph(Question::Explain(thing), limit)?;

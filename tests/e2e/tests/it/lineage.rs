@@ -21,7 +21,7 @@ const DATA: &str = "2222222222222222222222222222222222222222";
 const IMAGE: &str = "sha256:3333333333333333333333333333333333333333333333333333333333333333";
 
 /// A control plane with a GPU node, for all tests here.
-fn control_plane() -> &'static ControlPlane {
+pub(super) fn control_plane() -> &'static ControlPlane {
     static SHARED: OnceLock<ControlPlane> = OnceLock::new();
     SHARED.get_or_init(|| {
         let nodes = Nodes::named("gpu")
@@ -34,18 +34,18 @@ fn control_plane() -> &'static ControlPlane {
 }
 
 /// A site in git, its cluster, and the folder of the record.
-struct Recorded {
-    lab: Lab,
-    ledger: PathBuf,
-    key: PathBuf,
+pub(super) struct Recorded {
+    pub(super) lab: Lab,
+    pub(super) ledger: PathBuf,
+    pub(super) key: PathBuf,
     /// The process that sees the folder, where no other does.
     inside: Option<u32>,
     /// What may be looked up.
-    settings: Option<PathBuf>,
+    pub(super) settings: Option<PathBuf>,
 }
 
 impl Recorded {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let control_plane = control_plane();
         let mut lab = Lab::at(control_plane, name);
         lab.component("base", &config("1"));
@@ -68,7 +68,7 @@ impl Recorded {
         fs::read_to_string(head).unwrap().trim().to_owned()
     }
 
-    fn agent(&self) -> Running {
+    pub(super) fn agent(&self) -> Running {
         let running = Running::start(&mut self.agent_command());
         running.handle().wait_to_say("NewRevision");
         running
@@ -96,7 +96,7 @@ impl Recorded {
         command
     }
 
-    fn finish(&self, job: &str) {
+    pub(super) fn finish(&self, job: &str) {
         let (namespace, label) = (self.lab.name(), format!("job={job}"));
         let run_for = "testbed.sitewright.dev/run-for=0s";
         self.lab.kubectl(&["annotate", "pods", "-n", namespace, "-l", &label, run_for]);
@@ -127,7 +127,7 @@ impl Recorded {
     }
 
     /// Waits until the answer to a question holds `text`.
-    fn until_answered(&self, question: &[&str], text: &str) -> Value {
+    pub(super) fn until_answered(&self, question: &[&str], text: &str) -> Value {
         let ledger = self.ledger.display().to_string();
         let arguments = [&["lineage"], question, &["-o", "json", "--ledger", &ledger]].concat();
         let deadline = Instant::now() + Duration::from_secs(60);
@@ -141,14 +141,14 @@ impl Recorded {
         }
     }
 
-    fn verify(&self) {
+    pub(super) fn verify(&self) {
         let (ledger, key) = (self.ledger.display().to_string(), self.key.with_extension("pub"));
         let key = key.display().to_string();
         let run = self.run(&["lineage", "verify", &ledger, "--key", &key]);
         assert_eq!(run.code, 0, "{run}");
     }
 
-    fn submit(&self, name: &str, more: &str, annotations: &str) {
+    pub(super) fn submit(&self, name: &str, more: &str, annotations: &str) {
         self.submit_to(self.lab.name(), name, more, annotations);
     }
 
@@ -226,7 +226,7 @@ spec:
         self.lab.kubectl_with(&["apply", "-f", "-"], &deployment);
     }
 
-    fn thing(&self, name: &str) -> String {
+    pub(super) fn thing(&self, name: &str) -> String {
         format!("{}/{name}", self.lab.name())
     }
 }
@@ -335,7 +335,7 @@ fn config(value: &str) -> String {
 
 const QUICK: &str = "        testbed.sitewright.dev/run-for: 1s";
 
-fn facts<'g>(graph: &'g Value, kind: &str, field: &str) -> Vec<&'g str> {
+pub(super) fn facts<'g>(graph: &'g Value, kind: &str, field: &str) -> Vec<&'g str> {
     let nodes = graph["nodes"].as_array().unwrap().iter().filter(|node| node["kind"] == kind);
     let facts = nodes.flat_map(|node| node["facts"].as_array().into_iter().flatten());
     facts
@@ -344,7 +344,7 @@ fn facts<'g>(graph: &'g Value, kind: &str, field: &str) -> Vec<&'g str> {
         .collect()
 }
 
-fn edge<'g>(graph: &'g Value, relation: &str, to: &str) -> &'g Value {
+pub(super) fn edge<'g>(graph: &'g Value, relation: &str, to: &str) -> &'g Value {
     let mut edges = graph["edges"].as_array().unwrap().iter();
     edges
         .find(|edge| edge["relation"] == relation && edge["to"].as_str().unwrap().contains(to))

@@ -10,6 +10,7 @@
 
 mod adoption;
 mod agent;
+mod attest;
 mod bad_input;
 mod cache;
 mod converge;
@@ -23,6 +24,7 @@ mod install;
 mod lineage;
 mod lost_inventory;
 mod notifications;
+mod openlineage;
 mod ownership;
 mod replacement;
 mod restart;
@@ -30,5 +32,6 @@ mod rollback;
 mod secrets;
 mod signals;
 mod soak;
+mod submit;
 mod syncs;
 mod traces;

@@ -15,7 +15,7 @@ pub use self::facet::{
     Blind, Configuration, Content, Epoch, NodeInState, Nodes, Recorded, SCHEMAS, schemas,
 };
 pub(super) use self::facet::{epochs, in_states};
-use super::{EntityId, Graph, Node, Outcome, Relation, Run, Tie, names};
+use super::{EntityId, EntityKind, Graph, Node, Outcome, Relation, Run, Tie, names};
 
 /// The core schema that events follow.
 pub const CORE: &str = "https://openlineage.io/spec/2-0-2/OpenLineage.json";
@@ -178,6 +178,12 @@ pub fn later(graph: &Graph, run: &EntityId, position: u64, options: &Options) ->
         }))
     };
     outputs.iter().filter_map(event).collect()
+}
+
+/// Returns whether the content of all that `run` made is known; so it is where nobody says that it made anything.
+pub fn knows_outputs(graph: &Graph, run: &EntityId) -> bool {
+    let outputs = Run::find(graph, run).map(|run| run.outputs()).unwrap_or_default();
+    outputs.iter().all(|tie| tie.node.kind != EntityKind::Ref)
 }
 
 fn of_run(run: Run<'_>, options: &Options, end: End) -> Vec<Event> {

@@ -72,17 +72,26 @@ impl<'g> Run<'g> {
         best.into_values().collect()
     }
 
-    /// What it made. A name beside the content that it led to is left out.
+    /// What it made. A name gives way to the content that it led to.
     pub(super) fn outputs(&self) -> Vec<Tie<'g>> {
         let mut outputs: BTreeMap<&EntityId, Tie<'g>> = BTreeMap::new();
-        for edge in self.graph.edges_to(&self.node.id) {
+        let made = || {
+            let edges = self.graph.edges_to(&self.node.id);
+            edges.filter(|edge| edge.relation == Relation::GeneratedBy)
+        };
+        for edge in made() {
             let Some(node) = self.graph.node(&edge.from) else { continue };
-            if edge.relation == Relation::GeneratedBy {
-                let tie = Tie { node, edge, grade: self.graph.grade(edge) };
-                let kept = outputs.entry(&node.id).or_insert(tie);
-                if kept.edge.grade > edge.grade {
-                    *kept = tie;
-                }
+            let tie = Tie { node, edge, grade: self.graph.grade(edge) };
+            let kept = outputs.entry(&node.id).or_insert(tie);
+            if kept.edge.grade > edge.grade {
+                *kept = tie;
+            }
+        }
+        // where the content is said to have been made itself, that is the better word
+        for edge in made() {
+            if let Some((node, led)) = self.content(edge) {
+                let grade = self.graph.grade(edge).max(led);
+                outputs.entry(&node.id).or_insert(Tie { node, edge, grade });
             }
         }
         let made: BTreeSet<&EntityId> = outputs.keys().copied().collect();
@@ -91,6 +100,29 @@ impl<'g> Run<'g> {
             led.any(|edge| made.contains(&edge.to))
         };
         outputs.into_values().filter(|tie| !leads_to_one(&tie.node.id)).collect()
+    }
+
+    /// The content that the name of something made led to when it was first looked at after the end, and how that is
+    /// known. Once another run is to write under the name, what is there may be that one's.
+    fn content(&self, made: &Edge) -> Option<(&'g Node, Grade)> {
+        let graph = self.graph;
+        let ended = self.node.facts.iter().filter(|fact| fact.field == "outcome");
+        let ended = ended.map(|fact| fact.position).min()?.max(made.position);
+        let of_name = || graph.edges_from(&made.from);
+        let others = of_name().filter(|edge| {
+            edge.relation == Relation::GeneratedBy
+                && edge.to != made.to
+                && edge.position > made.position
+        });
+        let next = others.map(|edge| edge.position).min().unwrap_or(u64::MAX);
+        let led = of_name().filter(|edge| {
+            edge.relation == Relation::LedTo
+                && edge.grade != Grade::Claimed
+                && (ended..next).contains(&edge.position)
+        });
+        let led = led.filter_map(|edge| Some((edge, graph.node(&edge.to)?)));
+        let led = led.filter(|(_, node)| node.kind != EntityKind::Ref);
+        led.min_by_key(|(edge, _)| edge.position).map(|(edge, node)| (node, graph.grade(edge)))
     }
 
     /// The code that it ran, the best known first.
@@ -214,4 +246,76 @@ impl<'g> Run<'g> {
 /// A conflict stays one, whatever else is said; any other grade gives way.
 fn conflict(grade: Grade) -> Grade {
     if grade == Grade::Conflict { grade } else { Grade::Observed }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lineage::{ClusterId, Fact, Source};
+
+    fn at(position: u64) -> Timestamp {
+        Timestamp::from_second(1_700_000_000 + position.cast_signed()).unwrap()
+    }
+
+    /// A run that ended at 10, and what is said of the name that it wrote under.
+    fn outputs(said: &[(Relation, &str, Grade, u64)]) -> Vec<(String, Grade)> {
+        let run = EntityId::run(&ClusterId::new("c"), "one");
+        let name: EntityId = "ref:s3://models/x".parse().unwrap();
+        let outcome = Fact {
+            field: "outcome".into(),
+            value: "succeeded".into(),
+            grade: Grade::Observed,
+            source: Source::rule("test"),
+            position: 10,
+            at: at(10),
+        };
+        let mut graph = Graph::new(vec![run.clone()], 100);
+        let mut add = |id: &EntityId, facts: Vec<Fact>| {
+            graph.nodes.push(Node { id: id.clone(), kind: id.kind(), namespace: None, facts });
+        };
+        add(&run, vec![outcome]);
+        add(&name, Vec::new());
+        let mut edges = Vec::new();
+        let first = (Relation::GeneratedBy, run.as_str(), Grade::Claimed, 1);
+        for (relation, to, grade, position) in [first].iter().chain(said) {
+            let to: EntityId = to.parse().unwrap();
+            if to != run {
+                add(&to, Vec::new());
+            }
+            edges.push(Edge {
+                from: name.clone(),
+                relation: *relation,
+                to,
+                grade: *grade,
+                source: Source::rule("test"),
+                position: *position,
+                at: at(*position),
+            });
+        }
+        graph.edges = edges;
+        graph.sort();
+        let run = Run::find(&graph, &run).unwrap();
+        run.outputs().iter().map(|tie| (tie.node.id.to_string(), tie.grade)).collect()
+    }
+
+    #[test]
+    fn a_name_gives_way_to_what_was_found_there_after_the_end_and_before_others_wrote() {
+        let (old, new) =
+            (format!("tree:sha256:{}", "a".repeat(64)), format!("tree:sha256:{}", "b".repeat(64)));
+        let name = ("ref:s3://models/x".to_owned(), Grade::Claimed);
+        let found = outputs(&[
+            (Relation::LedTo, &old, Grade::Resolved, 5),
+            (Relation::LedTo, &new, Grade::Resolved, 12),
+        ]);
+        assert_eq!(found, [(new.clone(), Grade::Claimed)], "no more than what the run claimed");
+        // what was there before the end was made by somebody else, and what somebody claims was not found
+        assert_eq!(outputs(&[(Relation::LedTo, &old, Grade::Resolved, 5)]), [name.clone()]);
+        assert_eq!(outputs(&[(Relation::LedTo, &new, Grade::Claimed, 12)]), [name.clone()]);
+        // another run is to write there
+        let found = outputs(&[
+            (Relation::GeneratedBy, "run:c/two", Grade::Claimed, 11),
+            (Relation::LedTo, &new, Grade::Resolved, 12),
+        ]);
+        assert_eq!(found, [name]);
+    }
 }
