@@ -8,6 +8,7 @@
 
 mod anything;
 mod drain;
+mod jupyterhub;
 mod kueue;
 mod lab_gpu;
 mod library;

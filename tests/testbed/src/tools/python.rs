@@ -28,11 +28,14 @@ pub enum PythonTools {
     Signing,
     /// `boto3` and `pyiceberg`: clients of stores.
     Stores,
+    /// `jupyterhub`, `kubespawner`, `oauthenticator`, `ldapauthenticator`: the hub of the blueprint jupyterhub.
+    Notebooks,
 }
 
 impl PythonTools {
     /// Every set.
-    pub const ALL: [Self; 4] = [Self::Judges, Self::Data, Self::Signing, Self::Stores];
+    pub const ALL: [Self; 5] =
+        [Self::Judges, Self::Data, Self::Signing, Self::Stores, Self::Notebooks];
 
     const fn name(self) -> &'static str {
         match self {
@@ -40,6 +43,7 @@ impl PythonTools {
             Self::Data => "data",
             Self::Signing => "signing",
             Self::Stores => "stores",
+            Self::Notebooks => "notebooks",
         }
     }
 
