@@ -53,7 +53,8 @@ fn read(folder: &Path) -> Blueprint {
         name: blueprint.metadata.name.to_string(),
         spec: blueprint.spec,
         schema: serde_json::from_str(&text("values.schema.json")).unwrap(),
-        notes: text("notes.md"),
+        // Links of the notes lead somewhere both from where they are and from the page.
+        notes: text("notes.md").replace("](../../book/src/", "](../"),
     }
 }
 
