@@ -180,7 +180,7 @@ mod tests {
         drop(sent);
         let mut sent = Sent::open(folder.path(), "x", 10).unwrap();
         assert_eq!((sent.next().unwrap(), sent.stage("r").unwrap()), (7, 2));
-        assert_eq!(sent.waiting_since(since).unwrap(), [run.clone()]);
+        assert_eq!(sent.waiting_since(since).unwrap(), std::slice::from_ref(&run));
         sent.keep(8, &[Mark::Told(run.clone(), 8)]).unwrap();
         assert!(sent.waiting_since(since).unwrap().is_empty());
         assert_eq!(sent.told(&run).unwrap(), Some(8));

@@ -40,7 +40,7 @@ pub(crate) enum Command {
     Plan(plan::Plan),
     Apply(apply::Apply),
     Approve(approve::Approve),
-    Agent(agent::Agent),
+    Agent(Box<agent::Agent>),
     Install(install::Install),
     Status(status::Status),
     Drift(drift::Drift),

@@ -102,7 +102,7 @@ fn a_statement_is_pushed_beside_its_model_and_read_by_others() {
     let keyid = public.trim().to_owned();
     let public = STANDARD.decode(public.trim().splitn(3, '+').nth(2).unwrap()).unwrap();
     let public: String = public[1..].iter().map(|byte| format!("{byte:02x}")).collect();
-    let all = [&files[..], &[pushed.clone()]].concat();
+    let all = [&files[..], std::slice::from_ref(&pushed)].concat();
     assert!(files.len() == 1 && all.len() == 2, "{run}");
     let said = sitewright_judges::complaints("dsse-verify", &[&public, &keyid], &all).unwrap();
     assert!(said.iter().all(Vec::is_empty), "{said:?}");

@@ -309,8 +309,14 @@ mod tests {
         ]);
         assert_eq!(found, [(new.clone(), Grade::Claimed)], "no more than what the run claimed");
         // what was there before the end was made by somebody else, and what somebody claims was not found
-        assert_eq!(outputs(&[(Relation::LedTo, &old, Grade::Resolved, 5)]), [name.clone()]);
-        assert_eq!(outputs(&[(Relation::LedTo, &new, Grade::Claimed, 12)]), [name.clone()]);
+        assert_eq!(
+            outputs(&[(Relation::LedTo, &old, Grade::Resolved, 5)]),
+            std::slice::from_ref(&name)
+        );
+        assert_eq!(
+            outputs(&[(Relation::LedTo, &new, Grade::Claimed, 12)]),
+            std::slice::from_ref(&name)
+        );
         // another run is to write there
         let found = outputs(&[
             (Relation::GeneratedBy, "run:c/two", Grade::Claimed, 11),
