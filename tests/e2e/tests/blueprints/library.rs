@@ -8,6 +8,8 @@ use std::{
     collections::BTreeSet,
     fs,
     sync::{Mutex, PoisonError},
+    thread,
+    time::Duration,
 };
 
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
@@ -306,7 +308,15 @@ fn accept(lab: &Lab, objects: &[Value], accepted: &mut BTreeSet<String>) -> Resu
         let names = definitions.iter().map(|object| name(object));
         let mut arguments = vec!["wait", "crd", "--for=condition=Established", "--timeout=60s"];
         arguments.extend(names);
-        lab.control_plane().kubectl(&arguments).map_err(|error| format!("{error:#}"))?;
+        // kubectl takes a definition without a status, as it is for a moment, for an error
+        let mut tries = 0;
+        while let Err(error) = lab.control_plane().kubectl(&arguments) {
+            tries += 1;
+            if tries == 20 {
+                return Err(format!("{error:#}"));
+            }
+            thread::sleep(Duration::from_millis(250));
+        }
     }
     make_namespaces(lab, &judged)?;
     apply(lab, &judged, &["--dry-run=server"])?;

@@ -103,7 +103,7 @@ fn what_serves_needs_code_that_is_known_and_what_serves_already_may_be_scaled() 
         )
     };
     let image = format!("registry.example.edu/train@{}", super::IMAGE);
-    let gone = format!("git+{}/train@{}", server.url(), super::CODE);
+    let gone = format!("git+{}/train@{}", server.url(), "5".repeat(40));
     site.submit_with("known", "", QUICK, &claims(&code, "known"), &image);
     site.submit_with("gone", "", QUICK, &claims(&gone, "gone"), &image);
     site.until_answered(&["of", "s3://policy/known"], "reachableFrom");

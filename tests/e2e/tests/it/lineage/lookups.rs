@@ -7,7 +7,7 @@ use sitewright_e2e::git;
 use sitewright_model::digest::Digest;
 use sitewright_testbed::{GitHttp, Registry, S3Server, tools::PythonTools};
 
-use super::{CODE, Recorded, edge};
+use super::{Recorded, edge};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
@@ -117,8 +117,8 @@ s3.put_object(Bucket='data', Key='fixed/one.csv', Body=b'1')",
         )
     };
     let image = format!("{}/team/train@{manifest}", registry.address());
-    site.submit_with("one", "", "", &claims(&code, "one"), &image);
-    let thing = site.thing("one");
+    site.submit_with("found", "", "", &claims(&code, "one"), &image);
+    let thing = site.thing("found");
     // what it began with
     site.until_answered(&["of", &thing], "data:s3-prefix:data/fixed/");
     site.until_answered(&["of", &thing], "data:s3-prefix:data/set/");
@@ -129,7 +129,7 @@ s3.put_object(Bucket='data', Key='set/two.csv', Body=b'2')
 s3.put_object(Bucket='models', Key='one/weights/1.bin', Body=b'weights')
 s3.put_object(Bucket='models', Key='one/config.json', Body=b'{}', ChecksumAlgorithm='SHA256')",
     );
-    site.finish("one");
+    site.finish("found");
     site.until_answered(&["of", "s3://models/one"], "tree:sha256:");
     let of = site.until_answered(&["of", "s3://models/one"], "changedDuringRun");
 
@@ -159,11 +159,12 @@ s3.put_object(Bucket='models', Key='one/config.json', Body=b'{}', ChecksumAlgori
     assert_eq!(edge(&of, "ranCode", &"c".repeat(40))["grade"], "claimed");
 
     // what is not there is said, and stands in the way of doing it again
-    site.submit_with("two", "", super::QUICK, &claims(CODE, "two"), &image);
-    site.until_answered(&["explain", CODE], "gone");
-    let again = site.ask(&["reproduce", &site.thing("two")]);
+    let lost = "4444444444444444444444444444444444444444";
+    site.submit_with("lost", "", super::QUICK, &claims(lost, "lost"), &image);
+    site.until_answered(&["explain", lost], "gone");
+    let again = site.ask(&["reproduce", &site.thing("lost")]);
     let doubts = again["doubts"].to_string();
-    assert!(doubts.contains(&format!("commit:{CODE} is no longer there")), "{again:#}");
+    assert!(doubts.contains(&format!("commit:{lost} is no longer there")), "{again:#}");
 
     // the agent comes back: what was found is not found again
     thread::sleep(Duration::from_secs(3));
