@@ -158,6 +158,13 @@ impl Index {
         Self::in_memory_of(log)
     }
 
+    /// Reads everything from now on as it is now, whatever its writer adds.
+    pub(crate) fn hold_still(&self) -> Result<(), Error> {
+        self.db.execute_batch("BEGIN").map_err(|error| self.of(error))?;
+        // the transaction begins with the first look
+        self.upto().map(drop)
+    }
+
     pub(crate) fn in_memory_of(log: &impl Bodies) -> Result<Self, Error> {
         let mut index = Self::new(PathBuf::from(":memory:"))?;
         index.fold_of(log)?;
@@ -443,13 +450,13 @@ impl Index {
         found.map_err(|error| self.of(error))
     }
 
-    /// Returns the different values of a property of a thing, in order of the log, some at most.
+    /// Returns the different values of a property of a thing, the newest first, some at most.
     ///
     /// # Errors
     /// The index cannot be read.
     pub fn words(&self, of: &EntityId, field: &str, most: usize) -> Result<Vec<String>, Error> {
         let Some(thing) = self.find(of.as_str())? else { return Ok(Vec::new()) };
-        let sql = "SELECT value FROM fact WHERE thing = ?1 AND field = ?2 GROUP BY value ORDER BY min(position) LIMIT ?3";
+        let sql = "SELECT value FROM fact WHERE thing = ?1 AND field = ?2 GROUP BY value ORDER BY max(position) DESC LIMIT ?3";
         let mut query = self.prepare(sql)?;
         let rows = query
             .query_map(params![thing, field, most as i64], |row| row.get(0))

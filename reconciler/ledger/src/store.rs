@@ -329,6 +329,13 @@ impl Reading {
         }
     }
 
+    /// Reads everything from now on as it is now, whatever its writer adds.
+    pub(crate) fn hold_still(&self) -> Result<(), Error> {
+        self.db.execute_batch("BEGIN").map_err(|error| self.of(error))?;
+        // the transaction begins with the first look
+        self.leaves().map(drop)
+    }
+
     fn of(&self, error: rusqlite::Error) -> Error {
         failed(&self.place, error)
     }

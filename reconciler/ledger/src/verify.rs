@@ -10,6 +10,7 @@ use sitewright_model::{
 use crate::{
     Checkpoint, Error, Index, Note, PublicKey, Reading,
     archive::{Folder, Resources, TilesOf, bundle, checkpoint, cosigned},
+    held::Bodies,
     index,
     merkle::{Edge, Tile, Tiles, WIDTH, leaf_hash},
     store::{self, parse},
@@ -78,9 +79,12 @@ impl Verified {
 /// There is no log. What is wrong with one that is there is in [`Verified::faults`].
 pub fn verify(dir: &Path, key: &PublicKey, witnesses: &[PublicKey]) -> Result<Verified, Error> {
     if dir.join(store::FILE).exists() {
+        // beside a writer: each as it is at one moment, and the index at one that the log has reached
+        let index = Index::beside(dir).ok().flatten().filter(|index| index.hold_still().is_ok());
         let reading = Reading::open(dir)?;
+        reading.hold_still()?;
         let (mut verified, counts) = check(&reading, key, witnesses)?;
-        check_database(dir, &reading, &counts, &mut verified);
+        check_database(dir, &reading, index, &counts, &mut verified);
         Ok(verified)
     } else if dir.join("checkpoint").exists() {
         let (mut verified, _) = check(&Folder(dir.to_owned()), key, witnesses)?;
@@ -288,7 +292,13 @@ fn check_bundle(number: u64, leaves: &[Vec<u8>], bodies: &[Option<Vec<u8>>]) -> 
 }
 
 /// Checks what a database has beside the log: counts, stray rows, and the index.
-fn check_database(dir: &Path, log: &Reading, counts: &Counts, verified: &mut Verified) {
+fn check_database(
+    dir: &Path,
+    log: &Reading,
+    index: Option<Index>,
+    counts: &Counts,
+    verified: &mut Verified,
+) {
     match log.leaves() {
         Ok(leaves) if leaves == verified.size => {}
         Ok(leaves) => {
@@ -309,7 +319,7 @@ fn check_database(dir: &Path, log: &Reading, counts: &Counts, verified: &mut Ver
         return;
     }
     verified.has_index = true;
-    if let Err(error) = check_index(dir, log, verified) {
+    if let Err(error) = check_index(dir, log, index, verified) {
         verified.fault("index.db", error.to_string());
     }
 }
@@ -333,12 +343,36 @@ fn sign(id: &str) -> u64 {
     u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
-fn check_index(dir: &Path, log: &Reading, verified: &mut Verified) -> Result<(), Error> {
-    let folded = Index::open(dir, log)?;
-    if !folded.is_whole()? {
+/// The beginning of a log, as far as an index has come.
+struct Beginning<'l>(&'l Reading, u64);
+
+impl Bodies for Beginning<'_> {
+    fn leaves(&self) -> Result<u64, Error> {
+        Ok(self.0.leaves()?.min(self.1))
+    }
+
+    fn bodies(&self, from: u64, count: u64) -> Result<Vec<Option<Vec<u8>>>, Error> {
+        self.0.bodies(from, count)
+    }
+}
+
+fn check_index(
+    dir: &Path,
+    log: &Reading,
+    index: Option<Index>,
+    verified: &mut Verified,
+) -> Result<(), Error> {
+    let index = match index {
+        Some(index) => index,
+        // one of another form, or one that is broken
+        None => Index::open(dir, log)?,
+    };
+    if !index.is_whole()? {
         verified.fault("index.db", "the database is broken");
     }
-    if folded.digest()? != Index::in_memory(log)?.digest()? {
+    let upto = index.upto()?;
+    let folded = Index::in_memory_of(&Beginning(log, upto))?;
+    if upto > log.leaves()? || index.digest()? != folded.digest()? {
         verified.fault("index.db", "it is not what the log gives; delete it, and it is made again");
     }
     Ok(())

@@ -268,6 +268,31 @@ fn what_may_have_been_meant_is_named_as_far_as_the_reader_may_see_it() {
 }
 
 #[test]
+fn a_log_is_whole_while_it_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = log(dir.path());
+    log.append(&world()).unwrap();
+    let mut index = Index::open(dir.path(), log.reading()).unwrap();
+    let public = log.key().public().clone();
+    let (stop, is_over) = std::sync::mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(move || {
+            while is_over.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
+                log.append(&world()).unwrap();
+                index.fold(log.reading()).unwrap();
+            }
+            log.reading().leaves().unwrap()
+        });
+        for _ in 0..20 {
+            let verified = verify(dir.path(), &public, &[]).unwrap();
+            assert!(verified.is_whole() && verified.has_index, "{verified:?}");
+        }
+        drop(stop);
+        assert!(writer.join().unwrap() > world().len() as u64, "nothing was written meanwhile");
+    });
+}
+
+#[test]
 fn a_question_can_ask_for_a_lowest_grade() {
     let dir = tempfile::tempdir().unwrap();
     log(dir.path()).append(&world()).unwrap();

@@ -202,6 +202,13 @@ impl Desk {
                         }
                     }
                 }
+                // another place of the same thing: what somebody else named wrongly hides it from nobody
+                Statement::Fact { of, field, .. }
+                    if field == "uri" && of.kind() != EntityKind::Ref =>
+                {
+                    self.looked.remove(&(of.clone(), What::Look));
+                    self.want(of, What::Look, namespace);
+                }
                 Statement::Edge { .. } | Statement::Fact { .. } => {}
             }
         }

@@ -159,7 +159,7 @@ s3.put_object(Bucket='models', Key='one/config.json', Body=b'{}', ChecksumAlgori
     assert_eq!(edge(&of, "ranCode", &"c".repeat(40))["grade"], "claimed");
 
     // what is not there is said, and stands in the way of doing it again
-    let lost = "4444444444444444444444444444444444444444";
+    let lost = "7777777777777777777777777777777777777777";
     site.submit_with("lost", "", super::QUICK, &claims(lost, "lost"), &image);
     site.until_answered(&["explain", lost], "gone");
     let again = site.ask(&["reproduce", &site.thing("lost")]);
