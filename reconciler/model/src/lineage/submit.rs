@@ -1,7 +1,7 @@
 //! From what a researcher wants to run to the object that is created.
 //!
 //! Comes in: where code and data are, by ids that cannot move, and what is to run: the parts of a Job, or an object from
-//! a file. Goes out: the object, with the annotations that [`claim`](super::claim) reads, and where it is asked for an
+//! a file. Goes out: the object, with the annotations that [`claim`] reads, and where it is asked for an
 //! init container that brings the code. Never: I/O; another word in what runs than was given; an annotation of a file
 //! that is overwritten.
 
