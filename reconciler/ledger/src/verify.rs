@@ -11,7 +11,6 @@ use crate::{
     Checkpoint, Error, Index, Note, PublicKey, Reading,
     archive::{Folder, Resources, TilesOf, bundle, checkpoint, cosigned},
     held::Bodies,
-    index,
     merkle::{Edge, Tile, Tiles, WIDTH, leaf_hash},
     store::{self, parse},
 };
@@ -80,11 +79,14 @@ impl Verified {
 pub fn verify(dir: &Path, key: &PublicKey, witnesses: &[PublicKey]) -> Result<Verified, Error> {
     if dir.join(store::FILE).exists() {
         // beside a writer: each as it is at one moment, and the index at one that the log has reached
-        let index = Index::beside(dir).ok().flatten().filter(|index| index.hold_still().is_ok());
+        let index = Index::beside(dir).and_then(|index| {
+            index.as_ref().map_or(Ok(()), Index::hold_still)?;
+            Ok(index)
+        });
         let reading = Reading::open(dir)?;
         reading.hold_still()?;
         let (mut verified, counts) = check(&reading, key, witnesses)?;
-        check_database(dir, &reading, index, &counts, &mut verified);
+        check_database(&reading, index, &counts, &mut verified);
         Ok(verified)
     } else if dir.join("checkpoint").exists() {
         let (mut verified, _) = check(&Folder(dir.to_owned()), key, witnesses)?;
@@ -293,9 +295,8 @@ fn check_bundle(number: u64, leaves: &[Vec<u8>], bodies: &[Option<Vec<u8>>]) -> 
 
 /// Checks what a database has beside the log: counts, stray rows, and the index.
 fn check_database(
-    dir: &Path,
     log: &Reading,
-    index: Option<Index>,
+    index: Result<Option<Index>, Error>,
     counts: &Counts,
     verified: &mut Verified,
 ) {
@@ -315,12 +316,15 @@ fn check_database(
     if let Err(error) = check_subjects(log, counts, verified) {
         verified.fault("log.db", error.to_string());
     }
-    if !dir.join(index::FILE).exists() {
-        return;
-    }
+    // one that is not there, or of another form, is made by whoever asks next; nothing is written here
+    let checked = match index {
+        Ok(None) => return,
+        Ok(Some(index)) => check_index(log, &index, verified),
+        Err(error) => Err(error),
+    };
     verified.has_index = true;
-    if let Err(error) = check_index(dir, log, index, verified) {
-        verified.fault("index.db", error.to_string());
+    if let Err(error) = checked {
+        verified.fault("index.db", format!("{error}; delete it, and it is made again"));
     }
 }
 
@@ -356,17 +360,7 @@ impl Bodies for Beginning<'_> {
     }
 }
 
-fn check_index(
-    dir: &Path,
-    log: &Reading,
-    index: Option<Index>,
-    verified: &mut Verified,
-) -> Result<(), Error> {
-    let index = match index {
-        Some(index) => index,
-        // one of another form, or one that is broken
-        None => Index::open(dir, log)?,
-    };
+fn check_index(log: &Reading, index: &Index, verified: &mut Verified) -> Result<(), Error> {
     if !index.is_whole()? {
         verified.fault("index.db", "the database is broken");
     }

@@ -400,10 +400,12 @@ impl Desk {
         if let (Some(before), Some(now)) = (before, now)
             && before != *now
         {
-            let rule = "its list was another one when the run ended than when it began";
+            // another run may have had it listed since, so that this is no observation of the run
+            let rule =
+                "its list was another one when the run ended than when it was listed last before";
             let source = Source::rule(rule);
             let uri = terminal::clean(id.rest());
-            said.push(Statement::fact(run, "changedDuringRun", uri, Grade::Observed, &source));
+            said.push(Statement::fact(run, "changedDuringRun", uri, Grade::Inferred, &source));
         }
         Ok(Ok(said))
     }

@@ -142,7 +142,7 @@ s3.put_object(Bucket='models', Key='one/config.json', Body=b'{}', ChecksumAlgori
         (Some("ref:s3://models/one"), Some("resolved"))
     );
     assert_eq!(fact(&of, &tree.to_string(), "bytes"), ("9", "resolved"));
-    assert_eq!(fact(&of, "run:", "changedDuringRun"), ("s3://data/set/", "observed"));
+    assert_eq!(fact(&of, "run:", "changedDuringRun"), ("s3://data/set/", "inferred"));
 
     assert_eq!(fact(&of, &code, "resolution"), ("found", "resolved"));
     assert_eq!(fact(&of, &code, "reachableFrom").1, "resolved");
